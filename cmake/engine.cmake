@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: MIT
+# The engine: a Rust static library, built by cargo in one target folder for all configurations.
+find_program(RUSM_CARGO cargo REQUIRED)
+set(RUSM_ENGINE_ARCHIVE ${RUSM_CARGO_TARGET_DIR}/release/librusm_engine.a)
+file(GLOB_RECURSE engine_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/engine/src/*.rs)
+add_custom_command(
+    OUTPUT ${RUSM_ENGINE_ARCHIVE}
+    COMMAND ${RUSM_CARGO} build --release --locked --quiet
+        --manifest-path ${CMAKE_SOURCE_DIR}/engine/Cargo.toml --target-dir ${RUSM_CARGO_TARGET_DIR}
+    COMMAND ${CMAKE_COMMAND} -E touch ${RUSM_ENGINE_ARCHIVE}
+    DEPENDS ${engine_sources} ${CMAKE_SOURCE_DIR}/engine/Cargo.toml
+        ${CMAKE_SOURCE_DIR}/engine/Cargo.lock
+    COMMENT "cargo build engine" VERBATIM)
+add_custom_target(rusm-engine-archive DEPENDS ${RUSM_ENGINE_ARCHIVE})
+add_library(rusm-engine INTERFACE)
+add_dependencies(rusm-engine rusm-engine-archive)
+target_link_libraries(rusm-engine INTERFACE ${RUSM_ENGINE_ARCHIVE} m dl gcc_s)

@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: MIT
+# The command line. It uses the public headers only.
+file(GLOB cli_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/cli/*.c)
+add_executable(rusm-cli ${cli_sources})
+set_target_properties(rusm-cli PROPERTIES OUTPUT_NAME rusm
+    INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
+target_compile_definitions(rusm-cli PRIVATE _GNU_SOURCE)
+target_compile_options(rusm-cli PRIVATE ${RUSM_WARNINGS} ${RUSM_C_WARNINGS})
+target_link_libraries(rusm-cli PRIVATE rusm)

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* What stands before a declaration: visibility, and "the result must be looked at". */
+#ifndef RUSM_EXPORT_H
+#define RUSM_EXPORT_H
+
+#if defined(__GNUC__) || defined(__clang__)
+#define RUSM_API __attribute__((visibility("default")))
+#define RUSM_MUST_USE __attribute__((warn_unused_result))
+#define RUSM_PRINTF(format, first) __attribute__((format(printf, format, first)))
+#else
+#define RUSM_API
+#define RUSM_MUST_USE
+#define RUSM_PRINTF(format, first)
+#endif
+
+#endif

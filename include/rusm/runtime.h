@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* A runtime: schedulers (one thread each), the process table, names and timers.
+ *
+ * A process is named by a pid: slot in the low 32 bits, generation above. A pid is never reused
+ * while anyone may hold it; 0 is nobody. Several runtimes may live in one program. */
+#ifndef RUSM_RUNTIME_H
+#define RUSM_RUNTIME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "rusm/export.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef uint64_t rusm_pid;
+typedef struct rusm_runtime rusm_runtime;
+
+/* How a process ended. The order is also the severity in the log. */
+typedef enum rusm_exit_kind {
+    RUSM_EXIT_NORMAL = 0,
+    RUSM_EXIT_KILLED = 1,
+    RUSM_EXIT_CRASHED = 2,
+    RUSM_EXIT_NOPROC = 3, /* only in a DOWN: there was no such process */
+} rusm_exit_kind;
+
+/* "normal", "killed", "crashed", "noproc". Static storage. */
+RUSM_API const char *rusm_exit_kind_name(rusm_exit_kind kind);
+
+/* Set size to sizeof(rusm_runtime_options); everything else may stay 0 for the default. */
+typedef struct rusm_runtime_options {
+    size_t size;
+    uint32_t schedulers;       /* threads; 0 = one per usable core; at most 256 */
+    uint32_t max_processes;    /* live at once; 0 = 4,194,304 */
+    uint32_t mailbox_messages; /* default bound per process; 0 = 1,048,576 */
+    uint64_t mailbox_bytes;    /* default bound per process; 0 = 256 MiB */
+} rusm_runtime_options;
+
+/* Start a runtime. opts may be NULL. Waits until every scheduler runs. RUSM_EINVAL, RUSM_ENOMEM,
+ * RUSM_EIO when the system refuses a thread or an event loop. */
+RUSM_API RUSM_MUST_USE int rusm_runtime_start(const rusm_runtime_options *opts,
+                                              rusm_runtime **out_rt);
+
+/* Kill every process, join every scheduler and free the runtime. Returns how many processes were
+ * alive at the call. Not from a process of this runtime. Waits; a native body that never returns
+ * makes it wait for ever. */
+RUSM_API size_t rusm_runtime_stop(rusm_runtime *rt);
+
+/* Live processes, summed over the schedulers; exact when nothing spawns or ends meanwhile. */
+RUSM_API size_t rusm_runtime_process_count(const rusm_runtime *rt);
+
+typedef struct rusm_runtime_stats {
+    size_t size;            /* set by the caller */
+    uint64_t spawned;       /* since the start */
+    uint64_t exited;
+    uint64_t sent;          /* messages queued */
+    uint64_t refused;       /* messages refused because a mailbox was at its limit */
+    uint64_t steals;        /* processes that changed scheduler by stealing */
+    uint64_t sleeps;        /* times a scheduler slept in the kernel */
+    uint32_t schedulers;
+} rusm_runtime_stats;
+
+/* Counters per scheduler, summed on read: a moment's picture, not a snapshot. RUSM_EINVAL. */
+RUSM_API int rusm_runtime_get_stats(const rusm_runtime *rt, rusm_runtime_stats *stats);
+
+/* Nanoseconds of the monotonic clock that all deadlines here are measured on. */
+RUSM_API uint64_t rusm_now_ns(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

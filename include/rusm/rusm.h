@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* Everything at once. */
+#ifndef RUSM_RUSM_H
+#define RUSM_RUSM_H
+
+#include "rusm/error.h"
+#include "rusm/export.h"
+#include "rusm/msg.h"
+#include "rusm/node.h"
+#include "rusm/process.h"
+#include "rusm/runtime.h"
+#include "rusm/version.h"
+
+#endif

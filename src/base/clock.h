@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* Time. rusm_now_ns() in rusm/runtime.h is the monotonic clock of all deadlines. */
+#ifndef RUSM__BASE_CLOCK_H
+#define RUSM__BASE_CLOCK_H
+
+#include <stdint.h>
+
+#define RUSM__MS 1000000ull
+#define RUSM__SECOND 1000000000ull
+#define RUSM__NEVER UINT64_MAX
+
+/* CLOCK_MONOTONIC in nanoseconds. */
+uint64_t rusm__clock_ns(void);
+
+/* CPU time that the calling thread has used, in nanoseconds. */
+uint64_t rusm__clock_thread_cpu_ns(void);
+
+/* Seconds since 1970, UTC. */
+int64_t rusm__clock_unix_s(void);
+
+/* now + ms, never past RUSM__NEVER - 1. */
+uint64_t rusm__deadline_ms(uint64_t now_ns, uint64_t ms);
+
+#endif

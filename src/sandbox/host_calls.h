@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/* The calls that the engine makes when a guest calls its host: one C vtable, filled by
+ * src/hostcall, mirrored as #[repr(C)] in engine/src/host.rs (change both; `size` is compared).
+ *
+ * `guest` is the struct rusm__guest that was given when the instance was started. Every call
+ * happens on the scheduler that runs the process, on the guest's fiber stack, of which C may use
+ * RUSM__GUEST_STACK_BUDGET bytes: nothing here calls LMDB, writes output or recurses.
+ *
+ * Slices point into guest memory or engine memory and are valid during the call only; text slices
+ * are valid UTF-8. Bytes that C hands out carry an owner; the engine calls `release(owner)` once
+ * it has copied them, also when the copy failed or the instance was dropped.
+ *
+ * A call that may have to wait comes as a pair: `x_begin` takes the arguments, `x_poll` is called
+ * at once and again at each resume until it does not answer PENDING. If the instance is dropped
+ * in between, `x_poll` is not called again and C cleans up with the guest. */
+#ifndef RUSM__SANDBOX_HOST_CALLS_H
+#define RUSM__SANDBOX_HOST_CALLS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define RUSM__GUEST_STACK_BUDGET (64u * 1024u)
+
+struct rusm__guest;
+
+struct rusm__slice {
+    const unsigned char *ptr; /* not NULL when len is 0 either */
+    size_t len;
+};
+
+struct rusm__bytes {
+    const unsigned char *ptr;
+    size_t len;
+    void *owner; /* NULL: static, nothing to release */
+};
+
+/* What a host call answers. TRAP ends the guest with the text of `trap_text`. */
+enum rusm__call {
+    RUSM__CALL_OK = 0,      /* ok / some / done: outputs are set */
+    RUSM__CALL_NONE = 1,    /* none / the err side: see the call */
+    RUSM__CALL_PENDING = 2, /* only from a poll */
+    RUSM__CALL_TRAP = 3,
+};
+
+/* What to do at an epoch tick. */
+enum rusm__tick {
+    RUSM__TICK_CONTINUE = 0,
+    RUSM__TICK_YIELD = 1, /* resume answers YIELDED; the process goes to the end of the queue */
+    RUSM__TICK_STOP = 2,  /* trap with the text of `trap_text` */
+};
+
+enum rusm__kv_op { RUSM__KV_GET, RUSM__KV_SET, RUSM__KV_DELETE, RUSM__KV_EXISTS, RUSM__KV_LIST };
+
+/* kv_poll: OK with the field of the op set; NONE: `error` is set. */
+struct rusm__kv_answer {
+    struct rusm__bytes value; /* GET when found; the error text when NONE is answered */
+    uint8_t found;            /* GET, DELETE, EXISTS */
+    const struct rusm__slice *keys; /* LIST */
+    size_t key_count;
+    void *keys_owner; /* released after the keys are copied */
+};
+
+struct rusm__process_info { /* actor.process-info */
+    uint64_t pid;
+    uint32_t links;
+    uint32_t monitors;
+    uint32_t mailbox_depth;
+    uint8_t trap_exit;
+    uint8_t has_label;
+    struct rusm__slice label;
+    const struct rusm__slice *names;
+    size_t name_count;
+    void *owner; /* of label and names */
+};
+
+struct rusm__slice_pair {
+    struct rusm__slice name;
+    struct rusm__slice value;
+};
+
+struct rusm__connection_info { /* serve.connection-info; lives as long as the process */
+    struct rusm__slice method, path, query, remote_addr, subprotocol;
+    const struct rusm__slice_pair *params, *headers;
+    size_t param_count, header_count;
+    uint8_t has_subprotocol;
+};
+
+struct rusm__host_calls {
+    size_t size; /* sizeof(struct rusm__host_calls) */
+
+    /* ---- the engine's own needs ---- */
+    void (*release)(void *owner);
+    /* Why the last TRAP or STOP; valid until the next call for this guest. */
+    struct rusm__slice (*trap_text)(struct rusm__guest *guest);
+    uint32_t (*tick)(struct rusm__guest *guest); /* enum rusm__tick */
+    /* May linear memory (kind 0, bytes) or a table (kind 1, elements) grow? 1 yes, 0 no. */
+    uint32_t (*grow)(struct rusm__guest *guest, uint32_t kind, size_t current, size_t desired);
+    /* A wait of WASI is over. Any thread; the process may be gone. */
+    void (*wake)(void *runtime, uint64_t pid);
+
+    /* ---- actor ---- */
+    uint64_t (*own_pid)(struct rusm__guest *guest);
+    /* OK: *out_pid. NONE: *out_error. */
+    uint32_t (*spawn)(struct rusm__guest *guest, struct rusm__slice component, uint64_t *out_pid,
+                      struct rusm__bytes *out_error);
+    uint32_t (*send)(struct rusm__guest *guest, uint64_t to, struct rusm__slice message);
+    void (*receive_begin)(struct rusm__guest *guest, uint32_t has_timeout, uint64_t timeout_ms);
+    /* OK: *out_message. NONE: timed out. PENDING. TRAP. */
+    uint32_t (*receive_poll)(struct rusm__guest *guest, struct rusm__bytes *out_message);
+    uint32_t (*stash)(struct rusm__guest *guest, struct rusm__slice message);
+    void (*unstash)(struct rusm__guest *guest);
+    /* *out_pids stays valid until released. */
+    uint32_t (*list_processes)(struct rusm__guest *guest, const uint64_t **out_pids,
+                               size_t *out_count, void **out_owner);
+    uint32_t (*info)(struct rusm__guest *guest, uint64_t pid, struct rusm__process_info *out_info);
+    uint32_t (*is_alive)(struct rusm__guest *guest, uint64_t pid); /* 1 or 0 */
+    uint32_t (*kill)(struct rusm__guest *guest, uint64_t pid);     /* 1 or 0 */
+    void (*monitor)(struct rusm__guest *guest, uint64_t target);
+    uint32_t (*register_name)(struct rusm__guest *guest, struct rusm__slice name);   /* 1 or 0 */
+    uint32_t (*unregister_name)(struct rusm__guest *guest, struct rusm__slice name); /* 1 or 0 */
+    uint32_t (*whereis)(struct rusm__guest *guest, struct rusm__slice name, uint64_t *out_pid);
+    void (*set_label)(struct rusm__guest *guest, struct rusm__slice label);
+    /* OK: *out_timer. TRAP. */
+    uint32_t (*send_after)(struct rusm__guest *guest, uint64_t to, uint64_t delay_ms,
+                           struct rusm__slice message, uint64_t *out_timer);
+    uint32_t (*cancel_timer)(struct rusm__guest *guest, uint64_t timer); /* 1 or 0 */
+
+    /* ---- log, pg ---- */
+    void (*log)(struct rusm__guest *guest, uint32_t level, struct rusm__slice text); /* 0 error .. 3 debug */
+    uint32_t (*register_tag)(struct rusm__guest *guest, struct rusm__slice tag); /* OK or TRAP */
+    void (*unregister_tag)(struct rusm__guest *guest, struct rusm__slice tag);
+    uint32_t (*whereis_tag)(struct rusm__guest *guest, struct rusm__slice tag,
+                            const uint64_t **out_pids, size_t *out_count, void **out_owner);
+    uint32_t (*kill_tag)(struct rusm__guest *guest, struct rusm__slice tag); /* how many */
+
+    /* ---- kv ---- */
+    void (*kv_begin)(struct rusm__guest *guest, uint32_t op, struct rusm__slice bucket,
+                     struct rusm__slice key, struct rusm__slice value);
+    uint32_t (*kv_poll)(struct rusm__guest *guest, struct rusm__kv_answer *out_answer);
+
+    /* ---- serve ---- */
+    /* The connection of this process, or NULL. */
+    const struct rusm__connection_info *(*connection)(struct rusm__guest *guest);
+};
+
+#endif
