@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/* The sandbox: guests as processes. This folder is the only one that includes the engine's header.
+ *
+ *   sandbox    one per node: the engines (one pool per size class) and the compiled-code cache
+ *   profile    what a component may do and how much it may take; immutable once made
+ *   component  an artefact under a profile with its imports resolved, ready to spawn
+ *   guest      one running instance: what the host calls in src/hostcall see of it
+ *
+ * Threads: a sandbox and its components may be used from any thread; loading compiles and so never
+ * happens on a scheduler. A guest belongs to the process whose body it is. */
+#ifndef RUSM__SANDBOX_SANDBOX_H
+#define RUSM__SANDBOX_SANDBOX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "rusm/export.h"
+#include "rusm/process.h"
+
+#include "base/buf.h"
+#include "sandbox/host_calls.h"
+
+struct rusm__sandbox;
+struct rusm__component;
+
+/* ---- profile ---- */
+
+struct rusm__env {
+    const char *name;
+    const char *value;
+};
+
+struct rusm__preopen {
+    const char *host_dir;
+    const char *guest_dir;
+    bool read_only;
+};
+
+struct rusm__profile {
+    const char *name;
+    bool network, spawn, process_control, stdio, storage;
+    const struct rusm__env *env;
+    size_t env_count;
+    const struct rusm__preopen *preopens;
+    size_t preopen_count;
+    uint64_t max_memory_bytes;   /* inclusive ceiling of each linear memory */
+    uint64_t max_message_bytes;  /* one message of send, send-after, stash */
+    uint32_t mailbox_messages;   /* 0: the runtime's default */
+    uint64_t mailbox_bytes;      /* 0: the runtime's default */
+    uint32_t max_children;       /* alive at once, spawned by one process */
+    uint32_t max_names;          /* names and tags together */
+    uint32_t max_timers;         /* armed at once */
+};
+
+/* ---- sandbox ---- */
+
+struct rusm__sandbox_options {
+    rusm_runtime *runtime;
+    const struct rusm__host_calls *host; /* src/hostcall's table, static */
+    void *host_data;                     /* handed to host calls as guest->host_data */
+    const char *cache_dir;               /* NULL: no cache */
+    uint32_t max_instances;              /* guests alive at once; 0 = default */
+};
+
+/* Waits (maps pools). On failure a text is appended to error. */
+RUSM_MUST_USE int rusm__sandbox_open(const struct rusm__sandbox_options *options,
+                                     struct rusm__sandbox **out_sandbox, struct rusm__buf *error);
+/* After the runtime has stopped: every guest is gone. Frees the components too. */
+void rusm__sandbox_close(struct rusm__sandbox *sandbox);
+/* Guests alive, and how many can be. */
+size_t rusm__sandbox_live(const struct rusm__sandbox *sandbox);
+size_t rusm__sandbox_capacity(const struct rusm__sandbox *sandbox);
+
+/* ---- component ---- */
+
+enum rusm__component_kind {
+    RUSM__COMPONENT_ACTOR,   /* exports the entry, () -> () */
+    RUSM__COMPONENT_COMMAND, /* wasi:cli/run, or _start of a core module */
+    RUSM__COMPONENT_HTTP,    /* wasi:http/incoming-handler only: cannot be spawned (yet) */
+};
+
+struct rusm__component_options {
+    const char *name;
+    const char *entry;                    /* NULL = "run" */
+    const struct rusm__profile *profile;  /* borrowed; outlives the component */
+    const char *origin;                   /* for texts: the path that the bytes came from */
+};
+
+/* Compile or load from the cache, classify by exports, resolve imports. Waits: not on a scheduler.
+ * RUSM_EGUEST with a text that names the component, the cause and the remedy. */
+RUSM_MUST_USE int rusm__component_load(struct rusm__sandbox *sandbox, const void *wasm, size_t len,
+                                       const struct rusm__component_options *options,
+                                       struct rusm__component **out_component,
+                                       struct rusm__buf *error);
+const char *rusm__component_name(const struct rusm__component *component);
+enum rusm__component_kind rusm__component_get_kind(const struct rusm__component *component);
+const struct rusm__profile *rusm__component_profile(const struct rusm__component *component);
+
+struct rusm__component_spawn {
+    rusm_pid monitor_by; /* as in rusm_spawn_options */
+    uint64_t monitor_ref;
+    rusm_msg *first;     /* first mail; taken on success */
+    const struct rusm__connection_info *connection; /* one block from rusm__mem_*; taken on success */
+    bool next;           /* run it next on this scheduler */
+    bool quiet;          /* no spawn and exit lines (requests have their own line) */
+    struct rusm__guest *parent; /* counted against its max_children; NULL = the node */
+};
+
+/* Start a process that runs the component. RUSM_EPROCS, RUSM_ELIMIT (guests alive or children at
+ * their limit), RUSM_ENOMEM, RUSM_ENOTSUP (kind HTTP). Any thread; never waits. */
+RUSM_MUST_USE int rusm__component_spawn(struct rusm__component *component,
+                                        const struct rusm__component_spawn *options,
+                                        rusm_pid *out_pid);
+
+/* ---- guest: for src/hostcall ---- */
+
+struct rusm__guest {
+    struct rusm__component *component;
+    const struct rusm__profile *profile;
+    rusm_proc *proc; /* valid while the guest runs */
+    rusm_pid pid;
+    void *host_data;
+    const struct rusm__connection_info *connection;
+    void *calls; /* state of src/hostcall, made on first use */
+    /* Work that a host call leaves for the scheduler's own stack (store look-ups, large outputs):
+     * set before PENDING is answered; the body runs it after the instance is suspended and resumes
+     * at once when it answers true, or waits when it answers false. */
+    bool (*off_stack)(struct rusm__guest *guest);
+    const char *trap_text; /* static or owned by `calls` */
+};
+
+/* Called by the body when the guest has ended, before its memory goes. Set by src/hostcall. */
+typedef void (*rusm__guest_end)(struct rusm__guest *guest);
+void rusm__sandbox_set_guest_end(struct rusm__sandbox *sandbox, rusm__guest_end end);
+
+#endif
