@@ -29,7 +29,8 @@ typedef struct rusm_engine_config {
     const char *cache_dir;         /* compiled code; NULL = no cache */
     uint64_t cache_max_bytes;      /* oldest entries are removed above this */
     uint32_t max_instances;        /* guests alive at once: fiber stacks */
-    uint32_t max_core_instances;   /* and memories, tables: core instances alive at once */
+    uint32_t max_core_instances;   /* core instances and tables alive at once */
+    uint32_t max_memories;         /* linear memories alive at once: each takes address space */
     uint64_t max_memory_bytes;     /* ceiling of one linear memory in this pool; up to 4 GiB */
     uint32_t table_elements;       /* ceiling of one table */
     uint64_t memory_keep_resident; /* bytes of a slot that stay mapped, zeroed by memset */
