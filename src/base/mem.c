@@ -41,6 +41,18 @@ void *rusm__mem_try_zalloc(size_t bytes) {
     return must_fail() ? NULL : SYSTEM_ZALLOC(bytes);
 }
 
+void *rusm__mem_try_zalloc_aligned(size_t bytes, size_t alignment) {
+    if (must_fail())
+        return NULL;
+#ifdef RUSM_WITH_MIMALLOC
+    return mi_zalloc_aligned(bytes, alignment);
+#else
+    size_t rounded = (bytes + alignment - 1) / alignment * alignment;
+    void *memory = aligned_alloc(alignment, rounded);
+    return memory ? memset(memory, 0, rounded) : NULL;
+#endif
+}
+
 /* A size of 0 would let some allocators free `old` and answer NULL, which reads as a failure. */
 void *rusm__mem_try_realloc(void *old, size_t bytes) {
     return must_fail() ? NULL : SYSTEM_REALLOC(old, bytes ? bytes : 1);

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+#include "io/loop.h"
+
+#include "rusm/error.h"
+
+#include "base/assert.h"
+#include "base/clock.h"
+
+static void on_wake(uv_async_t *wake) {
+    (void)wake; /* its only purpose is to make uv_run return */
+}
+
+static void on_alarm(uv_timer_t *alarm) {
+    (void)alarm;
+}
+
+int rusm__loop_init(struct rusm__loop *loop) {
+    if (uv_loop_init(&loop->uv) != 0) {
+        return RUSM_EIO;
+    }
+    if (uv_async_init(&loop->uv, &loop->wake, on_wake) != 0) {
+        uv_loop_close(&loop->uv);
+        return RUSM_EIO;
+    }
+    RUSM_CHECK(uv_timer_init(&loop->uv, &loop->alarm) == 0);
+    return RUSM_OK;
+}
+
+static void close_handle(uv_handle_t *handle, void *unused) {
+    (void)unused;
+    if (!uv_is_closing(handle)) {
+        uv_close(handle, NULL);
+    }
+}
+
+void rusm__loop_fini(struct rusm__loop *loop) {
+    uv_walk(&loop->uv, close_handle, NULL);
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+    RUSM_CHECK(uv_loop_close(&loop->uv) == 0);
+}
+
+void rusm__loop_poll(struct rusm__loop *loop) {
+    uv_run(&loop->uv, UV_RUN_NOWAIT);
+}
+
+void rusm__loop_wait(struct rusm__loop *loop, uint64_t now_ns, uint64_t deadline_ns) {
+    if (deadline_ns != UINT64_MAX) {
+        /* Rounded up, or the loop would spin through the last fraction of a millisecond. */
+        uint64_t wait_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
+        uv_update_time(&loop->uv);
+        uv_timer_start(&loop->alarm, on_alarm, (wait_ns + RUSM__MS - 1) / RUSM__MS, 0);
+    }
+    uv_run(&loop->uv, UV_RUN_ONCE);
+    if (deadline_ns != UINT64_MAX) {
+        uv_timer_stop(&loop->alarm);
+    }
+}
+
+void rusm__loop_wake(struct rusm__loop *loop) {
+    RUSM_CHECK(uv_async_send(&loop->wake) == 0);
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/* The loop of a scheduler thread.
+ *
+ * Order of work: the fast lane, but at most LANE_LIMIT times in a row, so that a pair of processes
+ * that talk to each other cannot keep others out; then ring and pinned tasks in turn; then what
+ * other threads sent; then the event loop; then other schedulers' work; then sleep. Everything but
+ * the lane is also looked at after every few runs, so nothing starves behind a busy queue. */
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "sched/sched_impl.h"
+
+enum {
+    LANE_LIMIT = 32,
+    CLOCK_EVERY = 16,       /* runs between two looks at the clock and the inbox */
+    POLL_EVERY_NS = 100000, /* at most this long between two looks at the event loop */
+};
+
+
+
+static void fire_timers(struct rusm__sched *sched, uint64_t now) {
+    struct rusm__wheel_node *node;
+    while ((node = rusm__wheel_pop(&sched->wheel, now)) != NULL) {
+        sched->rt->hooks.timer(sched, node);
+    }
+}
+
+static void look_around(struct rusm__sched *sched) {
+    rusm__sched_take_inbox(sched);
+    uint64_t now = rusm__clock_ns();
+    fire_timers(sched, now);
+    if (now - sched->last_poll_ns >= POLL_EVERY_NS) {
+        sched->last_poll_ns = now;
+        rusm__loop_poll(&sched->loop);
+    }
+}
+
+static struct rusm__task *from_lane(struct rusm__sched *sched) {
+    struct rusm__task *task = sched->lane;
+    if (!task || sched->lane_runs >= LANE_LIMIT) {
+        return NULL;
+    }
+    sched->lane = NULL;
+    sched->lane_runs++;
+    return task;
+}
+
+static struct rusm__task *from_queues(struct rusm__sched *sched) {
+    sched->lane_runs = 0;
+    bool pinned_first = sched->runs & 1;
+    struct rusm__task *task = pinned_first ? rusm__run_queue_pop_pinned(&sched->queue)
+                                           : rusm__run_queue_pop(&sched->queue);
+    if (!task) {
+        task = pinned_first ? rusm__run_queue_pop(&sched->queue)
+                            : rusm__run_queue_pop_pinned(&sched->queue);
+    }
+    if (!task || sched->runs % CLOCK_EVERY == 0) {
+        struct rusm__task *older = rusm__run_queue_pop_overflow(&sched->queue);
+        if (older && task) {
+            rusm__sched_enqueue_local(sched, task, RUSM__READY_TAIL);
+        }
+        task = older ? older : task;
+    }
+    return task ? task : from_lane(sched);
+}
+
+/* Nothing queued here: look everywhere else once. */
+static struct rusm__task *from_afar(struct rusm__sched *sched) {
+    if (rusm__sched_take_inbox(sched)) {
+        return from_queues(sched);
+    }
+    uint64_t now = rusm__clock_ns();
+    fire_timers(sched, now);
+    sched->last_poll_ns = now;
+    rusm__loop_poll(&sched->loop);
+    struct rusm__task *task = from_queues(sched);
+    return task ? task : rusm__sched_steal(sched);
+}
+
+static struct rusm__task *next_task(struct rusm__sched *sched) {
+    if (++sched->runs % CLOCK_EVERY == 0) {
+        look_around(sched);
+    }
+    struct rusm__task *task = from_lane(sched);
+    if (!task) {
+        task = from_queues(sched);
+    }
+    return task ? task : from_afar(sched);
+}
+
+void *rusm__sched_main(void *arg) {
+    struct rusm__sched *sched = arg;
+    rusm_runtime *rt = sched->rt;
+    char name[16];
+    snprintf(name, sizeof(name), "rusm-sched-%u", (unsigned)(sched->index % 1000));
+    pthread_setname_np(pthread_self(), name);
+    rusm__current_sched = sched;
+    rusm__qs_online(&rt->qs, sched->qs);
+    while (!atomic_load_explicit(&rt->stopping, memory_order_relaxed)) {
+        struct rusm__task *task = next_task(sched);
+        if (task) {
+            rt->hooks.run(sched, task);
+        } else {
+            rusm__sched_sleep(sched);
+        }
+        rusm__qs_quiesce(&rt->qs, sched->qs);
+    }
+    rusm__sched_take_inbox(sched);
+    rusm__qs_offline(sched->qs);
+    rusm__current_sched = NULL;
+    return NULL;
+}

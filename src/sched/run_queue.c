@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+#include "sched/run_queue.h"
+
+#include "base/assert.h"
+
+enum { RING_MASK = RUSM__RING_SIZE - 1, HALF = RUSM__RING_SIZE / 2 };
+
+void rusm__task_list_push(struct rusm__task_list *list, struct rusm__task *task) {
+    task->next = NULL;
+    if (list->last) {
+        list->last->next = task;
+    } else {
+        list->first = task;
+    }
+    list->last = task;
+    list->count++;
+}
+
+struct rusm__task *rusm__task_list_pop(struct rusm__task_list *list) {
+    struct rusm__task *task = list->first;
+    if (task) {
+        list->first = task->next;
+        if (!list->first) {
+            list->last = NULL;
+        }
+        list->count--;
+    }
+    return task;
+}
+
+void rusm__run_queue_init(struct rusm__run_queue *queue) {
+    atomic_init(&queue->head, 0);
+    atomic_init(&queue->tail, 0);
+    for (unsigned i = 0; i < RUSM__RING_SIZE; i++) {
+        atomic_init(&queue->ring[i], NULL);
+    }
+    atomic_init(&queue->overflow_count, 0);
+    queue->pinned = (struct rusm__task_list){0};
+    queue->overflow = (struct rusm__task_list){0};
+    pthread_mutex_init(&queue->overflow_lock, NULL);
+}
+
+void rusm__run_queue_fini(struct rusm__run_queue *queue) {
+    pthread_mutex_destroy(&queue->overflow_lock);
+}
+
+/* Owner: take up to `most` from the ring into out. Returns how many. */
+static uint32_t take(struct rusm__run_queue *queue, struct rusm__task **out, uint32_t most) {
+    /* acquire: the cells that head..tail promise; pairs with the release of tail in push */
+    uint32_t head = atomic_load_explicit(&queue->head, memory_order_acquire);
+    for (;;) {
+        uint32_t tail = atomic_load_explicit(&queue->tail, memory_order_acquire);
+        uint32_t there = tail - head;
+        /* A stale head can make the difference too large: take it as "look again". */
+        if (there > RUSM__RING_SIZE) {
+            head = atomic_load_explicit(&queue->head, memory_order_acquire);
+            continue;
+        }
+        uint32_t count = there < most ? there : most;
+        if (count == 0) {
+            return 0;
+        }
+        for (uint32_t i = 0; i < count; i++) {
+            /* relaxed: the swap below tells whether what was read here still counts */
+            out[i] = atomic_load_explicit(&queue->ring[(head + i) & RING_MASK],
+                                          memory_order_relaxed);
+        }
+        /* acq_rel: our reads of the cells are over before the owner may write them again; pairs
+         * with the acquire of head in push */
+        if (atomic_compare_exchange_strong_explicit(&queue->head, &head, head + count,
+                                                    memory_order_acq_rel, memory_order_acquire)) {
+            return count;
+        }
+    }
+}
+
+static void overflow_add(struct rusm__run_queue *queue, struct rusm__task **tasks, uint32_t count) {
+    pthread_mutex_lock(&queue->overflow_lock);
+    for (uint32_t i = 0; i < count; i++) {
+        rusm__task_list_push(&queue->overflow, tasks[i]);
+    }
+    /* relaxed: a hint; the lock orders the list itself */
+    atomic_store_explicit(&queue->overflow_count, queue->overflow.count, memory_order_relaxed);
+    pthread_mutex_unlock(&queue->overflow_lock);
+}
+
+void rusm__run_queue_push(struct rusm__run_queue *queue, struct rusm__task *task) {
+    uint32_t tail = atomic_load_explicit(&queue->tail, memory_order_relaxed);
+    /* acquire: thieves have read the cells that they took; pairs with the swap in take */
+    uint32_t head = atomic_load_explicit(&queue->head, memory_order_acquire);
+    if (tail - head == RUSM__RING_SIZE) {
+        /* Half of the ring moves in one go, so the lock is taken once in 128 pushes. */
+        struct rusm__task *moved[HALF];
+        overflow_add(queue, moved, take(queue, moved, HALF));
+        head = atomic_load_explicit(&queue->head, memory_order_acquire);
+        RUSM_CHECK(tail - head < RUSM__RING_SIZE);
+    }
+    atomic_store_explicit(&queue->ring[tail & RING_MASK], task, memory_order_relaxed);
+    /* release: publishes the cell and the task; pairs with the acquire of tail in take */
+    atomic_store_explicit(&queue->tail, tail + 1, memory_order_release);
+}
+
+void rusm__run_queue_push_pinned(struct rusm__run_queue *queue, struct rusm__task *task) {
+    rusm__task_list_push(&queue->pinned, task);
+}
+
+struct rusm__task *rusm__run_queue_pop(struct rusm__run_queue *queue) {
+    struct rusm__task *task;
+    return take(queue, &task, 1) ? task : NULL;
+}
+
+struct rusm__task *rusm__run_queue_pop_pinned(struct rusm__run_queue *queue) {
+    return rusm__task_list_pop(&queue->pinned);
+}
+
+static struct rusm__task *overflow_take(struct rusm__run_queue *from, struct rusm__run_queue *to) {
+    /* relaxed: a stale zero delays these tasks until the next look, the owner looks regularly */
+    if (atomic_load_explicit(&from->overflow_count, memory_order_relaxed) == 0) {
+        return NULL;
+    }
+    pthread_mutex_lock(&from->overflow_lock);
+    struct rusm__task *first = rusm__task_list_pop(&from->overflow);
+    uint32_t tail = atomic_load_explicit(&to->tail, memory_order_relaxed);
+    uint32_t room = RUSM__RING_SIZE - (tail - atomic_load_explicit(&to->head, memory_order_acquire));
+    struct rusm__task *moved[HALF];
+    uint32_t count = 0;
+    while (count < HALF && count + 1 < room && (moved[count] = rusm__task_list_pop(&from->overflow))) {
+        count++;
+    }
+    atomic_store_explicit(&from->overflow_count, from->overflow.count, memory_order_relaxed);
+    pthread_mutex_unlock(&from->overflow_lock);
+    for (uint32_t i = 0; i < count; i++) {
+        rusm__run_queue_push(to, moved[i]);
+    }
+    return first;
+}
+
+struct rusm__task *rusm__run_queue_pop_overflow(struct rusm__run_queue *queue) {
+    return overflow_take(queue, queue);
+}
+
+struct rusm__task *rusm__run_queue_steal(struct rusm__run_queue *to, struct rusm__run_queue *from) {
+    uint32_t head = atomic_load_explicit(&from->head, memory_order_acquire);
+    uint32_t tail = atomic_load_explicit(&from->tail, memory_order_acquire);
+    uint32_t there = tail - head;
+    if (there == 0 || there > RUSM__RING_SIZE) {
+        return overflow_take(from, to);
+    }
+    struct rusm__task *taken[HALF];
+    uint32_t count = take(from, taken, there - there / 2 < HALF ? there - there / 2 : HALF);
+    for (uint32_t i = 1; i < count; i++) {
+        rusm__run_queue_push(to, taken[i]);
+    }
+    return count ? taken[0] : NULL;
+}
+
+bool rusm__run_queue_has_stealable(const struct rusm__run_queue *queue) {
+    return atomic_load_explicit(&queue->head, memory_order_relaxed) !=
+               atomic_load_explicit(&queue->tail, memory_order_relaxed) ||
+           atomic_load_explicit(&queue->overflow_count, memory_order_relaxed) != 0;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/* A scheduler's run queue: a ring that others steal from, an overflow list behind a lock, and a
+ * private list of pinned tasks.
+ *
+ * The ring is first in, first out. Only the owner writes `tail` and the cells; `head` is moved by
+ * whoever takes, with a compare-and-swap. A thief copies cells before it moves `head`: if the
+ * owner has meanwhile written over one of them, head has moved and the swap fails. */
+#ifndef RUSM__SCHED_RUN_QUEUE_H
+#define RUSM__SCHED_RUN_QUEUE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sched/sched.h"
+#include "sync/cacheline.h"
+
+enum { RUSM__RING_SIZE = 256 };
+
+struct rusm__task_list {
+    struct rusm__task *first;
+    struct rusm__task *last;
+    uint32_t count;
+};
+
+struct rusm__run_queue {
+    /* Any thread. */
+    _Alignas(RUSM__CACHELINE) _Atomic uint32_t head;
+    /* Written by the owner. */
+    _Alignas(RUSM__CACHELINE) _Atomic uint32_t tail;
+    _Atomic(struct rusm__task *) ring[RUSM__RING_SIZE];
+    struct rusm__task_list pinned; /* owner only */
+    /* Guarded by overflow_lock; the count is read without it. */
+    _Alignas(RUSM__CACHELINE) pthread_mutex_t overflow_lock;
+    struct rusm__task_list overflow;
+    _Atomic uint32_t overflow_count;
+};
+
+void rusm__run_queue_init(struct rusm__run_queue *queue);
+void rusm__run_queue_fini(struct rusm__run_queue *queue);
+
+/* Owner. */
+void rusm__run_queue_push(struct rusm__run_queue *queue, struct rusm__task *task);
+void rusm__run_queue_push_pinned(struct rusm__run_queue *queue, struct rusm__task *task);
+struct rusm__task *rusm__run_queue_pop(struct rusm__run_queue *queue);
+struct rusm__task *rusm__run_queue_pop_pinned(struct rusm__run_queue *queue);
+/* Bring overflow back; call now and then so that it does not starve behind a busy ring. */
+struct rusm__task *rusm__run_queue_pop_overflow(struct rusm__run_queue *queue);
+
+/* Owner of `to`, whose ring is empty: take up to half of `from` and return one of them. */
+struct rusm__task *rusm__run_queue_steal(struct rusm__run_queue *to, struct rusm__run_queue *from);
+
+/* Any thread, a moment's truth. The owner also counts its pinned tasks. */
+bool rusm__run_queue_has_stealable(const struct rusm__run_queue *queue);
+
+void rusm__task_list_push(struct rusm__task_list *list, struct rusm__task *task);
+struct rusm__task *rusm__task_list_pop(struct rusm__task_list *list);
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* The runtime object. The schedulers' part is used here, the processes' part is a pointer that
+ * this folder never follows. */
+#ifndef RUSM__SCHED_RUNTIME_H
+#define RUSM__SCHED_RUNTIME_H
+
+#include <stdatomic.h>
+
+#include "rusm/runtime.h"
+
+#include "sched/sched.h"
+#include "sync/cacheline.h"
+#include "sync/qs.h"
+
+struct rusm_runtime {
+    /* Set before the threads start, then only read. */
+    uint32_t sched_count;
+    struct rusm__sched *scheds;
+    struct rusm__sched_hooks hooks;
+    struct rusm__procs *procs;
+    struct rusm__qs qs;
+
+    /* Read by whoever queues work, written when a scheduler goes to sleep or starts to search. */
+    _Alignas(RUSM__CACHELINE) _Atomic uint32_t idle;
+    _Atomic uint32_t searching;
+    _Atomic uint32_t next_remote; /* round robin of plain threads */
+    _Atomic bool stopping;
+};
+
+#endif
