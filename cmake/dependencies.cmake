@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-# Libraries from Debian. Core: libuv, mimalloc. Node: LMDB, toml++ (headers), llhttp (C sources).
+# Libraries from Debian. Core: libuv, mimalloc. Parts: LMDB, toml++ (headers). Node: llhttp
+# (C sources of Debian's node-llhttp). NOTICE lists their licences.
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
 pkg_check_modules(UV REQUIRED IMPORTED_TARGET libuv)
@@ -12,14 +13,17 @@ if(NOT RUSM_SANITIZE)
     add_compile_definitions(RUSM_WITH_MIMALLOC=1)
 endif()
 
-if(RUSM_WITH_ENGINE)
+if(RUSM_WITH_PARTS)
     pkg_check_modules(LMDB REQUIRED IMPORTED_TARGET lmdb)
     find_path(TOMLPLUSPLUS_INCLUDE toml++/toml.h REQUIRED)
-    set(RUSM_LLHTTP_SOURCES /usr/share/llhttp/llhttp.c /usr/share/llhttp/http.c
-        /usr/share/llhttp/api.c)
+    set(RUSM_PART_LIBRARIES PkgConfig::LMDB)
+endif()
+
+if(RUSM_WITH_ENGINE)
+    find_path(RUSM_LLHTTP_SOURCE llhttp.c PATHS /usr/share/llhttp REQUIRED)
     find_path(LLHTTP_INCLUDE llhttp.h PATHS /usr/share/include/llhttp REQUIRED)
-    add_library(rusm-llhttp OBJECT ${RUSM_LLHTTP_SOURCES})
+    add_library(rusm-llhttp OBJECT ${RUSM_LLHTTP_SOURCE}/llhttp.c ${RUSM_LLHTTP_SOURCE}/http.c
+        ${RUSM_LLHTTP_SOURCE}/api.c)
     target_include_directories(rusm-llhttp PUBLIC SYSTEM ${LLHTTP_INCLUDE})
     target_compile_options(rusm-llhttp PRIVATE -w)
-    set(RUSM_NODE_LIBRARIES PkgConfig::LMDB)
 endif()
