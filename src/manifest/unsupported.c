@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/* What a manifest may ask for and this release does not do yet. One table; a feature that gets
+ * built is deleted here and nowhere else.
+ *
+ * What only the bundle tells (a JavaScript component in ./wasm) is refused where it is loaded. */
+#include "manifest/unsupported.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "rusm/error.h"
+
+#include "base/mem.h"
+
+enum {
+    NODES = RUSM__FOR_RUN | RUSM__FOR_SERVE | RUSM__FOR_DEV | RUSM__FOR_NODE_START,
+    LISTENING = RUSM__FOR_SERVE | RUSM__FOR_DEV,
+};
+
+/* ---- listeners ---- */
+
+static bool uses_sse(const void *object) {
+    return ((const struct rusm__manifest_listener *)object)->protocol == RUSM__PROTOCOL_SSE;
+}
+
+static bool uses_ws(const void *object) {
+    return ((const struct rusm__manifest_listener *)object)->protocol == RUSM__PROTOCOL_WS;
+}
+
+static bool is_route_less_http(const void *object) {
+    const struct rusm__manifest_listener *listener = object;
+    return listener->protocol == RUSM__PROTOCOL_HTTP && !listener->routed;
+}
+
+static bool uses_tls(const void *object) {
+    return ((const struct rusm__manifest_listener *)object)->tls != NULL;
+}
+
+static bool uses_compression(const void *object) {
+    return ((const struct rusm__manifest_listener *)object)->compression;
+}
+
+static bool uses_authentication(const void *object) {
+    return ((const struct rusm__manifest_listener *)object)->authentication != NULL;
+}
+
+static bool listener_uses_source(const void *object) {
+    const struct rusm__manifest_listener *listener = object;
+    return listener->source.kind != RUSM__SOURCE_NONE && !listener->routed;
+}
+
+/* ---- components ---- */
+
+static bool component_uses_source(const void *object) {
+    const struct rusm__manifest_component *component = object;
+    return component->source.kind != RUSM__SOURCE_NONE;
+}
+
+static bool is_dynamic(const void *object) {
+    return ((const struct rusm__manifest_component *)object)->dynamic != RUSM__DYNAMIC_NONE;
+}
+
+/* ---- profiles that a component or a listener runs under ---- */
+
+static bool uses_bridges(const void *object) {
+    return ((const struct rusm__manifest_profile *)object)->bridges.count != 0;
+}
+
+static bool uses_mailbox_policy(const void *object) {
+    const struct rusm__manifest_profile *profile = object;
+    return profile->limits.mailbox_policy != RUSM__MAILBOX_REFUSE;
+}
+
+static bool uses_cpu_ms(const void *object) {
+    return ((const struct rusm__manifest_profile *)object)->limits.cpu_ms != 0;
+}
+
+static bool uses_deadline_ms(const void *object) {
+    return ((const struct rusm__manifest_profile *)object)->limits.deadline_ms != 0;
+}
+
+static bool uses_max_host_mb(const void *object) {
+    return ((const struct rusm__manifest_profile *)object)->limits.max_host_mb != 0;
+}
+
+static bool uses_max_streams(const void *object) {
+    return ((const struct rusm__manifest_profile *)object)->limits.max_streams != 0;
+}
+
+/* ---- the table ---- */
+
+static const struct rusm__feature features[] = {
+    {&rusm__serve_keys, RUSM__SERVE_PROTOCOL, "`protocol = \"sse\"`", LISTENING, uses_sse},
+    {&rusm__serve_keys, RUSM__SERVE_PROTOCOL, "`protocol = \"ws\"`", LISTENING, uses_ws},
+    {&rusm__serve_keys, RUSM__SERVE_PROTOCOL, "an `http` listener without [serve.routes]",
+     LISTENING, is_route_less_http},
+    {&rusm__serve_keys, RUSM__SERVE_TLS, "`tls`", LISTENING, uses_tls},
+    {&rusm__serve_keys, RUSM__SERVE_COMPRESSION, "`compression = true`", LISTENING,
+     uses_compression},
+    {&rusm__serve_keys, RUSM__SERVE_AUTHENTICATION, "`authentication`", LISTENING,
+     uses_authentication},
+    {&rusm__serve_keys, RUSM__SERVE_SOURCE, "`source`", LISTENING, listener_uses_source},
+    {&rusm__component_keys, RUSM__COMPONENT_SOURCE, "`source`", NODES, component_uses_source},
+    {&rusm__component_keys, RUSM__COMPONENT_DYNAMIC, "`dynamic`", NODES, is_dynamic},
+    {&rusm__capability_keys, RUSM__CAPABILITY_BRIDGES, "`bridges`", NODES | RUSM__FOR_BUILD,
+     uses_bridges},
+    {&rusm__capability_keys, RUSM__CAPABILITY_MAILBOX_POLICY,
+     "a `mailbox-policy` other than `refuse`", NODES, uses_mailbox_policy},
+    {&rusm__capability_keys, RUSM__CAPABILITY_CPU_MS, "`cpu-ms`", NODES, uses_cpu_ms},
+    {&rusm__capability_keys, RUSM__CAPABILITY_DEADLINE_MS, "`deadline-ms`", NODES,
+     uses_deadline_ms},
+    {&rusm__capability_keys, RUSM__CAPABILITY_MAX_HOST_MB, "`max-host-mb`", NODES,
+     uses_max_host_mb},
+    {&rusm__capability_keys, RUSM__CAPABILITY_MAX_STREAMS, "`max-streams`", NODES,
+     uses_max_streams},
+};
+
+const struct rusm__feature *rusm__feature_at(size_t index) {
+    return index < sizeof(features) / sizeof(features[0]) ? &features[index] : NULL;
+}
+
+/* ---- looking ---- */
+
+struct search {
+    unsigned needed; /* features of these commands */
+    struct rusm__report *report;
+    bool found;
+};
+
+static void look(struct search *search, const struct rusm__key_set *set, const void *object,
+                 struct rusm__pos table_at, const char *where) {
+    const struct rusm__pos *places =
+        (const struct rusm__pos *)((const char *)object + set->at_offset);
+    for (size_t i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
+        const struct rusm__feature *feature = &features[i];
+        if (feature->set == set && (feature->commands & search->needed) && feature->used(object)) {
+            struct rusm__pos at = places[feature->key].line != 0 ? places[feature->key] : table_at;
+            rusm__report_add(search->report, RUSM__UNSUPPORTED, at, "%s in %s is not supported yet",
+                             feature->text, where);
+            search->found = true;
+        }
+    }
+}
+
+static void look_named(struct search *search, const struct rusm__key_set *set, const void *object,
+                       struct rusm__pos name_at, const char *table, const char *name) {
+    char where[sizeof(struct rusm__shown) + 32];
+    snprintf(where, sizeof(where), "[%s.%s]", table, rusm__show(name, strlen(name)).text);
+    look(search, set, object, name_at, where);
+}
+
+/* Marks a profile of the app; built-in ones ask for nothing that is missing. */
+static void mark(const struct rusm__manifest *manifest,
+                 const struct rusm__manifest_profile *profile, bool *used) {
+    if (profile != NULL && profile->name_at.line != 0) {
+        used[profile - manifest->capabilities] = true;
+    }
+}
+
+/* Only profiles that something runs under are needed, and each is looked at once. */
+static int look_at_profiles(struct search *search, const struct rusm__manifest *manifest) {
+    bool *used = rusm__mem_try_zalloc(manifest->capability_count + 1);
+    if (used == NULL) {
+        return RUSM_ENOMEM;
+    }
+    for (size_t i = 0; i < manifest->component_count; i++) {
+        mark(manifest, manifest->components[i].profile, used);
+    }
+    for (size_t i = 0; (search->needed & LISTENING) && i < manifest->serve_count; i++) {
+        mark(manifest, manifest->serve[i].profile, used);
+    }
+    for (size_t i = 0; i < manifest->capability_count; i++) {
+        const struct rusm__manifest_profile *profile = &manifest->capabilities[i];
+        if (used[i]) {
+            look_named(search, &rusm__capability_keys, profile, profile->name_at, "capabilities",
+                       profile->name);
+        }
+    }
+    rusm__mem_free(used);
+    return RUSM_OK;
+}
+
+int rusm__manifest_unsupported(const struct rusm__manifest *manifest,
+                               enum rusm__manifest_command command, struct rusm__report *report) {
+    struct search search = {.needed = command == RUSM__FOR_CHECK ? ~0u : command, .report = report};
+    for (size_t i = 0; i < manifest->serve_count; i++) {
+        const struct rusm__manifest_listener *listener = &manifest->serve[i];
+        look(&search, &rusm__serve_keys, listener, listener->table_at, "[[serve]]");
+    }
+    for (size_t i = 0; i < manifest->component_count; i++) {
+        const struct rusm__manifest_component *component = &manifest->components[i];
+        look_named(&search, &rusm__component_keys, component, component->name_at, "components",
+                   component->name);
+    }
+    int code = look_at_profiles(&search, manifest);
+    rusm__report_sort(report);
+    return code != RUSM_OK ? code : search.found ? RUSM_ENOTSUP : RUSM_OK;
+}
