@@ -46,6 +46,9 @@ int rusm_engine_new(const rusm_engine_config *config, rusm_engine **out_engine, 
 /* All instances must have been dropped before. */
 void rusm_engine_free(rusm_engine *engine);
 void rusm_engine_text_free(char *text);
+/* Why compiled code is not kept although cache_dir was given, or NULL. Lives as long as the
+ * engine. To be logged once: without the cache everything works, starts only take longer. */
+const char *rusm_engine_cache_problem(const rusm_engine *engine);
 /* One epoch tick: guests that run see host->tick soon after. Any thread, async-signal-safe. */
 void rusm_engine_tick(rusm_engine *engine);
 
@@ -85,11 +88,15 @@ enum rusm_engine_entry {
     RUSM_ENGINE_ENTRY_COMMAND = 1,  /* wasi:cli/run (component) or _start (core module) */
 };
 
-/* Resolve the imports once. wasi is borrowed and must outlive every instance. RUSM_EGUEST with a
- * text that names the entry or each import that is not offered. */
+/* Resolve the imports once. What wasi grants is copied; NULL grants nothing. RUSM_EGUEST with a text
+ * that names the entry or each import that is not offered. The artefact may be freed afterwards. */
 int rusm_engine_prepare(rusm_engine_artifact *artifact, int entry_kind, const char *entry,
                         const rusm_engine_wasi *wasi, rusm_engine_prepared **out_prepared,
                         char **out_error);
+/* How many bytes a guest may hand over in one host call; beyond that it traps before C is asked.
+ * 0 is the default, 128 MiB. To be set before the first start. */
+void rusm_engine_prepared_set_call_bytes(rusm_engine_prepared *prepared, size_t bytes);
+/* Instances keep what they need of it: it may be freed while some live. */
 void rusm_engine_prepared_free(rusm_engine_prepared *prepared);
 
 enum rusm_engine_outcome {

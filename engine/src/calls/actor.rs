@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: MIT
+//! `actor`: who am I, spawn, messages, names, timers.
+
+use std::ffi::c_void;
+use std::future::poll_fn;
+use std::task::Poll;
+
+use wasmtime::Result;
+use wasmtime::component::{ComponentType, Lower, WasmList, WasmStr};
+
+use super::value::{HostBytes, HostPids, HostText, HostTexts, Owner, Text};
+use super::{
+    Answer, Interface, Store, answer, expect_ok, expect_some, shared, unexpected, with_bytes,
+    with_text,
+};
+use crate::error::Stop;
+use crate::host::{Bytes, ProcessInfo, Slice};
+use crate::instance::SharedRef;
+
+pub fn add(actor: &mut Interface<'_>) -> Result<()> {
+    add_processes(actor)?;
+    add_messages(actor)?;
+    add_names(actor)?;
+    add_timers(actor)
+}
+
+fn add_processes(actor: &mut Interface<'_>) -> Result<()> {
+    actor.func_wrap("own-pid", |store, ()| {
+        let shared = shared(&store);
+        // SAFETY: the guest is the one of this store (so for every call in this file).
+        Ok((unsafe { (shared.host().own_pid)(shared.guest()) },))
+    })?;
+    actor.func_wrap("spawn", |store, (component,): (WasmStr,)| Ok((spawn(store, &component)?,)))?;
+    actor.func_wrap("monitor", |store, (target,): (u64,)| {
+        let shared = shared(&store);
+        // SAFETY: as above.
+        unsafe { (shared.host().monitor)(shared.guest(), target) };
+        Ok(())
+    })?;
+    actor.func_wrap("list-processes", |store, ()| Ok((list_processes(shared(&store))?,)))?;
+    actor.func_wrap("info", |store, (target,): (u64,)| Ok((info(shared(&store), target)?,)))?;
+    actor.func_wrap("is-alive", |store, (target,): (u64,)| {
+        let shared = shared(&store);
+        // SAFETY: as above.
+        Ok((unsafe { (shared.host().is_alive)(shared.guest(), target) } != 0,))
+    })?;
+    actor.func_wrap("kill", |store, (target,): (u64,)| {
+        let shared = shared(&store);
+        // SAFETY: as above.
+        Ok((unsafe { (shared.host().kill)(shared.guest(), target) } != 0,))
+    })
+}
+
+fn spawn(store: Store<'_>, component: &WasmStr) -> Result<Result<u64, HostText>> {
+    let shared = shared(&store);
+    let (mut pid, mut error) = (0u64, Bytes::empty());
+    let code = with_text(&store, component, |name: Slice| {
+        // SAFETY: as above; both outputs are valid for writes.
+        unsafe { (shared.host().spawn)(shared.guest(), name, &mut pid, &mut error) }
+    })?;
+    if expect_some(&shared, code, "spawn")? {
+        return Ok(Ok(pid));
+    }
+    // SAFETY: NONE means that the error is set.
+    Ok(Err(unsafe { HostText::new(shared.host(), error, "spawn")? }))
+}
+
+fn list_processes(shared: SharedRef) -> Result<HostPids> {
+    let (mut pids, mut count, mut owner) = (std::ptr::null(), 0usize, std::ptr::null_mut());
+    // SAFETY: as above; the outputs are valid for writes.
+    let code = unsafe {
+        (shared.host().list_processes)(shared.guest(), &mut pids, &mut count, &mut owner)
+    };
+    expect_ok(&shared, code, "list_processes")?;
+    // SAFETY: OK means that the outputs are set.
+    Ok(unsafe { HostPids::new(shared.host(), pids, count, owner) })
+}
+
+/// `process-info`.
+#[derive(ComponentType, Lower)]
+#[component(record)]
+struct Info {
+    pid: u64,
+    links: u32,
+    monitors: u32,
+    names: HostTexts,
+    label: Option<Text>,
+    #[component(name = "mailbox-depth")]
+    mailbox_depth: u32,
+    #[component(name = "trap-exit")]
+    trap_exit: bool,
+}
+
+fn empty_info() -> ProcessInfo {
+    ProcessInfo {
+        pid: 0,
+        links: 0,
+        monitors: 0,
+        mailbox_depth: 0,
+        trap_exit: 0,
+        has_label: 0,
+        label: Slice::empty(),
+        names: std::ptr::null(),
+        name_count: 0,
+        owner: std::ptr::null_mut::<c_void>(),
+    }
+}
+
+fn info(shared: SharedRef, target: u64) -> Result<Option<Info>> {
+    let mut raw = empty_info();
+    // SAFETY: as above; the output is valid for a write.
+    let code = unsafe { (shared.host().info)(shared.guest(), target, &mut raw) };
+    if !expect_some(&shared, code, "info")? {
+        return Ok(None);
+    }
+    let owner = Owner::new(shared.host(), raw.owner);
+    // SAFETY: OK means that the record is set; C keeps what it points to until the owner, which
+    // lies in the same record as `names`, is released.
+    let names = unsafe { HostTexts::new(owner, raw.names, raw.name_count, "info")? };
+    let label = match raw.has_label {
+        0 => None,
+        // SAFETY: as above.
+        _ => Some(unsafe { Text::new(raw.label, "info")? }),
+    };
+    Ok(Some(Info {
+        pid: raw.pid,
+        links: raw.links,
+        monitors: raw.monitors,
+        names,
+        label,
+        mailbox_depth: raw.mailbox_depth,
+        trap_exit: raw.trap_exit != 0,
+    }))
+}
+
+fn add_messages(actor: &mut Interface<'_>) -> Result<()> {
+    actor.func_wrap("send", |store, (to, message): (u64, WasmList<u8>)| {
+        let shared = shared(&store);
+        let code = with_bytes(&store, &message, |message| {
+            // SAFETY: as above; the slice is valid during the call.
+            unsafe { (shared.host().send)(shared.guest(), to, message) }
+        });
+        Ok(expect_ok(&shared, code, "send")?)
+    })?;
+    actor.func_wrap_async("receive", |store, ()| {
+        let shared = shared(&store);
+        begin_receive(shared, None);
+        Box::new(poll_fn(move |_| {
+            poll_receive(shared).map(|received| match received? {
+                Some(message) => Ok((message,)),
+                None => Err(unexpected("receive_poll").into()),
+            })
+        }))
+    })?;
+    actor.func_wrap_async("receive-timeout", |store, (timeout_ms,): (u64,)| {
+        let shared = shared(&store);
+        begin_receive(shared, Some(timeout_ms));
+        Box::new(poll_fn(move |_| poll_receive(shared).map(|received| Ok((received?,)))))
+    })?;
+    actor.func_wrap("stash", |store, (message,): (WasmList<u8>,)| {
+        let shared = shared(&store);
+        let code = with_bytes(&store, &message, |message| {
+            // SAFETY: as above; the slice is valid during the call.
+            unsafe { (shared.host().stash)(shared.guest(), message) }
+        });
+        Ok(expect_ok(&shared, code, "stash")?)
+    })?;
+    actor.func_wrap("unstash", |store, ()| {
+        let shared = shared(&store);
+        // SAFETY: as above.
+        unsafe { (shared.host().unstash)(shared.guest()) };
+        Ok(())
+    })
+}
+
+fn begin_receive(shared: SharedRef, timeout_ms: Option<u64>) {
+    let has_timeout = u32::from(timeout_ms.is_some());
+    let timeout_ms = timeout_ms.unwrap_or(0);
+    // SAFETY: as above.
+    unsafe { (shared.host().receive_begin)(shared.guest(), has_timeout, timeout_ms) };
+}
+
+/// Ask C whether something has come. No waker is registered: C resumes when it is worth asking
+/// again.
+fn poll_receive(shared: SharedRef) -> Poll<Result<Option<HostBytes>, Stop>> {
+    if let Err(stop) = shared.check_stop() {
+        return Poll::Ready(Err(stop));
+    }
+    let mut message = Bytes::empty();
+    // SAFETY: as above; the output is valid for a write.
+    let code = unsafe { (shared.host().receive_poll)(shared.guest(), &mut message) };
+    Poll::Ready(match answer(&shared, code, "receive_poll") {
+        // SAFETY: OK means that the message is set.
+        Ok(Answer::Ok) => Ok(Some(unsafe { HostBytes::new(shared.host(), message) })),
+        Ok(Answer::None) => Ok(None),
+        Ok(Answer::Pending) => {
+            shared.set_waiting();
+            return Poll::Pending;
+        }
+        Err(stop) => Err(stop),
+    })
+}
+
+fn add_names(actor: &mut Interface<'_>) -> Result<()> {
+    actor.func_wrap("register", |store, (name,): (WasmStr,)| {
+        let shared = shared(&store);
+        let done = with_text(&store, &name, |name| {
+            // SAFETY: as above; the slice is valid during the call.
+            unsafe { (shared.host().register_name)(shared.guest(), name) }
+        })?;
+        Ok((done != 0,))
+    })?;
+    actor.func_wrap("unregister", |store, (name,): (WasmStr,)| {
+        let shared = shared(&store);
+        let done = with_text(&store, &name, |name| {
+            // SAFETY: as above; the slice is valid during the call.
+            unsafe { (shared.host().unregister_name)(shared.guest(), name) }
+        })?;
+        Ok((done != 0,))
+    })?;
+    actor.func_wrap("whereis", |store, (name,): (WasmStr,)| {
+        let shared = shared(&store);
+        let mut pid = 0u64;
+        let code = with_text(&store, &name, |name| {
+            // SAFETY: as above; the slice is valid during the call, the output for a write.
+            unsafe { (shared.host().whereis)(shared.guest(), name, &mut pid) }
+        })?;
+        Ok((expect_some(&shared, code, "whereis")?.then_some(pid),))
+    })?;
+    actor.func_wrap("set-label", |store, (label,): (WasmStr,)| {
+        let shared = shared(&store);
+        with_text(&store, &label, |label| {
+            // SAFETY: as above; the slice is valid during the call.
+            unsafe { (shared.host().set_label)(shared.guest(), label) };
+        })
+    })
+}
+
+fn add_timers(actor: &mut Interface<'_>) -> Result<()> {
+    type SendAfter = (u64, u64, WasmList<u8>);
+    actor.func_wrap("send-after", |store, (to, delay_ms, message): SendAfter| {
+        let shared = shared(&store);
+        let mut timer = 0u64;
+        let code = with_bytes(&store, &message, |message| {
+            let (host, guest) = (shared.host(), shared.guest());
+            // SAFETY: as above; the slice is valid during the call, the output for a write.
+            unsafe { (host.send_after)(guest, to, delay_ms, message, &mut timer) }
+        });
+        expect_ok(&shared, code, "send_after")?;
+        Ok((timer,))
+    })?;
+    actor.func_wrap("cancel-timer", |store, (timer,): (u64,)| {
+        let shared = shared(&store);
+        // SAFETY: as above.
+        Ok((unsafe { (shared.host().cancel_timer)(shared.guest(), timer) } != 0,))
+    })
+}

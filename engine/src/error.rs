@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: MIT
+//! What goes wrong, told to C: codes with a text for calls that fail, and for an instance the kind
+//! of its end, its cause in one line, and a back-trace of one frame a line.
+
+use std::any::Any;
+use std::cell::OnceCell;
+use std::ffi::{CString, c_char, c_int};
+use std::fmt;
+
+use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
+
+// The codes of include/rusm/error.h that this border uses.
+pub const OK: c_int = 0;
+pub const ENOMEM: c_int = -1;
+pub const EINVAL: c_int = -2;
+pub const ENOTFOUND: c_int = -8;
+pub const ESTATE: c_int = -11;
+pub const EIO: c_int = -12;
+pub const ECONFIG: c_int = -14;
+pub const EGUEST: c_int = -15;
+
+/// A call that failed: a code and a text for a person.
+#[derive(Debug)]
+pub struct Failure {
+    pub code: c_int,
+    pub text: String,
+}
+
+impl Failure {
+    pub fn new(code: c_int, text: impl Into<String>) -> Failure {
+        Failure { code, text: text.into() }
+    }
+
+    /// The fault lies in the bytes that were given as a guest.
+    pub fn guest(error: &wasmtime::Error) -> Failure {
+        Failure::new(EGUEST, chain_text(error))
+    }
+
+    /// The engine could not do it.
+    pub fn engine(error: &wasmtime::Error) -> Failure {
+        let code = if error.is::<wasmtime::OutOfMemory>() { ENOMEM } else { EIO };
+        Failure::new(code, chain_text(error))
+    }
+}
+
+/// A text that C owns until `rusm_engine_text_free`. Bytes that C could not read are replaced.
+pub fn c_text(text: &str) -> CString {
+    let clean: String = text.chars().map(|c| if c == '\0' { '\u{fffd}' } else { c }).collect();
+    CString::new(clean).unwrap_or_default()
+}
+
+/// Hand a text to C, if it asked for one.
+///
+/// # Safety
+/// `out` is null or valid for a write.
+pub unsafe fn hand_over(out: *mut *mut c_char, text: &str) {
+    if !out.is_null() {
+        // SAFETY: not null, so valid for a write by the contract above.
+        unsafe { *out = c_text(text).into_raw() };
+    }
+}
+
+/// How a host call or a tick ends a guest. It travels through Wasmtime as the error of the call.
+#[derive(Debug)]
+pub enum Stop {
+    /// The guest is at fault; the text says how.
+    Trap(String),
+    /// The host wants it to end.
+    Stopped(String),
+    /// The host or the engine broke its own contract.
+    Broken(String),
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Stop::Trap(text) | Stop::Stopped(text) | Stop::Broken(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for Stop {}
+
+/// `enum rusm_engine_error_kind`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub enum Kind {
+    Trap = 0,
+    Start = 1,
+    Pool = 2,
+    Stopped = 3,
+    Host = 4,
+}
+
+/// Why an instance ended in TRAPPED. The texts are made when C asks for them: reading symbols and
+/// demangling is work that a scheduler need not do for a death that nobody reads about.
+pub struct Fault {
+    kind: Kind,
+    error: Option<wasmtime::Error>,
+    text: String,
+    cause: OnceCell<CString>,
+    backtrace: OnceCell<Option<CString>>,
+}
+
+impl Fault {
+    fn with(kind: Kind, error: Option<wasmtime::Error>, text: String) -> Fault {
+        Fault { kind, error, text, cause: OnceCell::new(), backtrace: OnceCell::new() }
+    }
+
+    pub fn from_text(kind: Kind, text: &str) -> Fault {
+        Fault::with(kind, None, text.to_owned())
+    }
+
+    /// `starting`: the entry had not been reached yet.
+    pub fn from_error(error: wasmtime::Error, starting: bool) -> Fault {
+        Fault::with(classify(&error, starting), Some(error), String::new())
+    }
+
+    pub fn from_panic(payload: &(dyn Any + Send)) -> Fault {
+        Fault::from_text(Kind::Host, &format!("the engine panicked: {}", panic_text(payload)))
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    pub fn cause(&self) -> &CString {
+        self.cause.get_or_init(|| match &self.error {
+            Some(error) => c_text(&cause_text(error)),
+            None => c_text(&one_line(&self.text)),
+        })
+    }
+
+    pub fn backtrace(&self) -> Option<&CString> {
+        let make = || {
+            let trace = self.error.as_ref()?.downcast_ref::<WasmBacktrace>()?;
+            (!trace.frames().is_empty()).then(|| c_text(&frame_lines(&trace.to_string())))
+        };
+        self.backtrace.get_or_init(make).as_ref()
+    }
+}
+
+fn classify(error: &wasmtime::Error, starting: bool) -> Kind {
+    if error.is::<PoolConcurrencyLimitError>() {
+        return Kind::Pool;
+    }
+    match error.downcast_ref::<Stop>() {
+        Some(Stop::Trap(_)) => return Kind::Trap,
+        Some(Stop::Stopped(_)) => return Kind::Stopped,
+        Some(Stop::Broken(_)) => return Kind::Host,
+        None => {}
+    }
+    if error.is::<wasmtime::OutOfMemory>() {
+        return Kind::Host;
+    }
+    // A start function that faults is a fault of the guest; everything else that happens before
+    // the entry means that the instance could not be made.
+    if starting && !error.is::<Trap>() && !error.is::<WasmBacktrace>() {
+        return Kind::Start;
+    }
+    Kind::Trap
+}
+
+/// The cause alone: what lies at the bottom, without the back-trace that Wasmtime puts on top.
+fn cause_text(error: &wasmtime::Error) -> String {
+    if let Some(trap) = error.downcast_ref::<Trap>() {
+        return one_line(&trap.to_string());
+    }
+    if let Some(stop) = error.downcast_ref::<Stop>() {
+        return one_line(&stop.to_string());
+    }
+    chain_text(error)
+}
+
+/// All messages of an error from the outside in, in one line.
+pub fn chain_text(error: &wasmtime::Error) -> String {
+    let trace = error.downcast_ref::<WasmBacktrace>().map(|trace| trace.to_string());
+    let mut parts: Vec<String> = Vec::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        if trace.as_ref() != Some(&text) && parts.last() != Some(&text) {
+            parts.push(text);
+        }
+    }
+    one_line(&parts.join(": "))
+}
+
+fn one_line(text: &str) -> String {
+    text.split('\n').map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
+/// Wasmtime prints a head line, then frames whose place in the source may stand on lines of their
+/// own; here a frame is one line, an inlined one too.
+fn frame_lines(display: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for line in display.lines().skip(1).map(str::trim) {
+        match (line.starts_with("at "), line.strip_prefix("- "), lines.last_mut()) {
+            (true, _, Some(last)) => {
+                last.push(' ');
+                last.push_str(line);
+            }
+            (_, Some(inlined), _) => lines.push(format!("   inlined: {inlined}")),
+            _ if line.is_empty() => {}
+            _ => lines.push(line.to_owned()),
+        }
+    }
+    lines.join("\n")
+}
+
+pub fn panic_text(payload: &(dyn Any + Send)) -> &str {
+    if let Some(text) = payload.downcast_ref::<&'static str>() {
+        return text;
+    }
+    payload.downcast_ref::<String>().map_or("(no text)", String::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_become_one_line_each() {
+        let display = "error while executing at wasm backtrace:\n    0:   0x1a - m!f\n           \
+                       at src/a.rs:1:2\n                 - g\n           at src/b.rs:3\n    1: 0x2 - m!h";
+        let lines = frame_lines(display);
+        let expected = "0:   0x1a - m!f at src/a.rs:1:2\n   inlined: g at src/b.rs:3\n1: 0x2 - m!h";
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn causes_are_one_line() {
+        let error = wasmtime::Error::msg("inner\nsecond").context("outer");
+        assert_eq!(chain_text(&error), "outer: inner; second");
+        assert_eq!(one_line("\n a \n\n b \n"), "a; b");
+    }
+
+    #[test]
+    fn zero_bytes_do_not_cut_a_text() {
+        assert_eq!(c_text("a\0b").to_str(), Ok("a\u{fffd}b"));
+    }
+}

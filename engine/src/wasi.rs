@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: MIT
+//! WASI 0.2 for components and preview 1 for core modules, both by wasmtime-wasi.
+//!
+//! Everything is denied until it is granted: standard input is at its end, output goes nowhere,
+//! no environment, no arguments, no folders, no sockets and no name look-up.
+//!
+//! A context is made when a guest first asks for something that needs one. Random numbers are kept
+//! apart, because many Rust guests ask for a hash seed and for nothing else: they never see a
+//! context, and no reactor is started for them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use tokio::io::AsyncWrite;
+use wasmtime::component::{HasData, Linker, ResourceTable};
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream, WasiCli, WasiCliView};
+use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
+use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
+use wasmtime_wasi::p1::WasiP1Ctx;
+use wasmtime_wasi::p2::bindings::{self, cli, clocks, filesystem, io, random, sockets};
+use wasmtime_wasi::random::{WasiRandom, WasiRandomCtx};
+use wasmtime_wasi::sockets::{SocketAddrUse, WasiSockets, WasiSocketsView};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+
+use crate::instance::{SharedRef, State};
+
+/// The version that wasmtime-wasi gives its interfaces; older 0.2 imports resolve to it. A test
+/// compares it with what the linker knows.
+pub const VERSION: &str = "0.2.12";
+
+/// The interfaces that `add_to_linker` below defines.
+pub const INTERFACES: [&str; 27] = [
+    "wasi:cli/environment",
+    "wasi:cli/exit",
+    "wasi:cli/stderr",
+    "wasi:cli/stdin",
+    "wasi:cli/stdout",
+    "wasi:cli/terminal-input",
+    "wasi:cli/terminal-output",
+    "wasi:cli/terminal-stderr",
+    "wasi:cli/terminal-stdin",
+    "wasi:cli/terminal-stdout",
+    "wasi:clocks/monotonic-clock",
+    "wasi:clocks/wall-clock",
+    "wasi:filesystem/preopens",
+    "wasi:filesystem/types",
+    "wasi:io/error",
+    "wasi:io/poll",
+    "wasi:io/streams",
+    "wasi:random/insecure",
+    "wasi:random/insecure-seed",
+    "wasi:random/random",
+    "wasi:sockets/instance-network",
+    "wasi:sockets/ip-name-lookup",
+    "wasi:sockets/network",
+    "wasi:sockets/tcp",
+    "wasi:sockets/tcp-create-socket",
+    "wasi:sockets/udp",
+    "wasi:sockets/udp-create-socket",
+];
+
+#[derive(Clone)]
+struct Preopen {
+    host: PathBuf,
+    guest: String,
+    perms: FsPerms,
+}
+
+/// `struct rusm_engine_wasi`: what a guest may see. `prepare` takes a copy.
+#[derive(Clone, Default)]
+pub struct Grants {
+    env: Vec<(String, String)>,
+    args: Vec<String>,
+    preopens: Vec<Preopen>,
+    stdio: bool,
+    network: bool,
+}
+
+impl Grants {
+    pub fn add_env(&mut self, name: &str, value: &str) {
+        self.env.push((name.to_owned(), value.to_owned()));
+    }
+
+    pub fn add_arg(&mut self, arg: &str) {
+        self.args.push(arg.to_owned());
+    }
+
+    /// The folder must be there now; its path is made absolute, so that a later change of the
+    /// working directory changes nothing.
+    pub fn add_preopen(&mut self, host: &str, guest: &str, read_only: bool) -> std::io::Result<()> {
+        let host = std::fs::canonicalize(host)?;
+        std::fs::read_dir(&host)?;
+        let perms = if read_only { FsPerms::ReadOnly } else { FsPerms::ReadWrite };
+        self.preopens.push(Preopen { host, guest: guest.to_owned(), perms });
+        Ok(())
+    }
+
+    pub fn allow_stdio(&mut self) {
+        self.stdio = true;
+    }
+
+    pub fn allow_network(&mut self) {
+        self.network = true;
+    }
+
+    fn builder(&self) -> wasmtime::Result<WasiCtxBuilder> {
+        let mut builder = WasiCtxBuilder::new();
+        builder.envs(&self.env).args(&self.args);
+        if self.stdio {
+            builder.inherit_stdin().stdout(Output::Stdout).stderr(Output::Stderr);
+        }
+        builder.allow_tcp(self.network).allow_udp(self.network);
+        builder.allow_ip_name_lookup(self.network);
+        if self.network {
+            builder.socket_addr_check(|address, usage| {
+                let allowed = is_client_use(address, usage);
+                Box::pin(async move { allowed })
+            });
+        }
+        for preopen in &self.preopens {
+            builder.preopened_dir(&preopen.host, &preopen.guest, preopen.perms).map_err(|error| {
+                error.context(format!("the folder {} cannot be opened", preopen.host.display()))
+            })?;
+        }
+        Ok(builder)
+    }
+}
+
+/// The grant is for connecting and for UDP, not for listening. A bind is only let through in the
+/// form that connecting implies: any address, any port.
+fn is_client_use(address: SocketAddr, usage: SocketAddrUse) -> bool {
+    match usage {
+        SocketAddrUse::TcpConnect
+        | SocketAddrUse::UdpBind
+        | SocketAddrUse::UdpSend
+        | SocketAddrUse::UdpReceive => true,
+        SocketAddrUse::TcpBind => address.ip().is_unspecified() && address.port() == 0,
+        SocketAddrUse::TcpListen | SocketAddrUse::TcpAccept => false,
+    }
+}
+
+/// Standard output that is written by the blocking pool: a terminal or pipe that nobody reads must
+/// not hold up a scheduler.
+#[derive(Clone, Copy)]
+enum Output {
+    Stdout,
+    Stderr,
+}
+
+impl IsTerminal for Output {
+    fn is_terminal(&self) -> bool {
+        match self {
+            Output::Stdout => std::io::IsTerminal::is_terminal(&std::io::stdout()),
+            Output::Stderr => std::io::IsTerminal::is_terminal(&std::io::stderr()),
+        }
+    }
+}
+
+impl StdoutStream for Output {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        match self {
+            Output::Stdout => Box::new(tokio::io::stdout()),
+            Output::Stderr => Box::new(tokio::io::stderr()),
+        }
+    }
+}
+
+struct Context {
+    ctx: WasiCtx,
+    table: ResourceTable,
+}
+
+/// The WASI part of a store's data. Empty until asked for.
+#[derive(Default)]
+pub struct Wasi {
+    random: Option<Box<WasiRandomCtx>>,
+    context: Option<Box<Context>>,
+    p1: Option<Box<WasiP1Ctx>>,
+}
+
+/// What the guest was granted. If a folder has vanished since, the guest gets nothing at all and
+/// is ended with that cause.
+fn granted(shared: SharedRef) -> WasiCtxBuilder {
+    shared.enter_reactor();
+    shared.prepared().grants().builder().unwrap_or_else(|error| {
+        shared.set_broken(crate::error::chain_text(&error));
+        let mut builder = WasiCtxBuilder::new();
+        builder.allow_tcp(false).allow_udp(false);
+        builder
+    })
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let shared = self.shared;
+        let context = self.wasi.context.get_or_insert_with(|| {
+            Box::new(Context { ctx: granted(shared).build(), table: ResourceTable::new() })
+        });
+        WasiCtxView { ctx: &mut context.ctx, table: &mut context.table }
+    }
+}
+
+fn random_of(state: &mut State) -> &mut WasiRandomCtx {
+    state.wasi.random.get_or_insert_default()
+}
+
+fn table_of(state: &mut State) -> &mut ResourceTable {
+    state.ctx().table
+}
+
+fn p1_of(state: &mut State) -> &mut WasiP1Ctx {
+    let shared = state.shared;
+    state.wasi.p1.get_or_insert_with(|| Box::new(granted(shared).build_p1()))
+}
+
+/// The resources of wasi:io live in the table alone.
+struct Io;
+
+impl HasData for Io {
+    type Data<'a> = &'a mut ResourceTable;
+}
+
+/// WASI 0.2 for components. One call an interface, because random numbers go their own way.
+pub fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let l = linker;
+    random::random::add_to_linker::<_, WasiRandom>(l, random_of)?;
+    random::insecure::add_to_linker::<_, WasiRandom>(l, random_of)?;
+    random::insecure_seed::add_to_linker::<_, WasiRandom>(l, random_of)?;
+    io::error::add_to_linker::<_, Io>(l, table_of)?;
+    io::poll::add_to_linker::<_, Io>(l, table_of)?;
+    io::streams::add_to_linker::<_, Io>(l, table_of)?;
+    clocks::wall_clock::add_to_linker::<_, WasiClocks>(l, State::clocks)?;
+    clocks::monotonic_clock::add_to_linker::<_, WasiClocks>(l, State::clocks)?;
+    add_cli(l)?;
+    filesystem::types::add_to_linker::<_, WasiFilesystem>(l, State::filesystem)?;
+    filesystem::preopens::add_to_linker::<_, WasiFilesystem>(l, State::filesystem)?;
+    add_sockets(l)
+}
+
+fn add_cli(l: &mut Linker<State>) -> wasmtime::Result<()> {
+    cli::exit::add_to_linker::<_, WasiCli>(l, State::cli)?;
+    cli::environment::add_to_linker::<_, WasiCli>(l, State::cli)?;
+    cli::stdin::add_to_linker::<_, WasiCli>(l, State::cli)?;
+    cli::stdout::add_to_linker::<_, WasiCli>(l, State::cli)?;
+    cli::stderr::add_to_linker::<_, WasiCli>(l, State::cli)?;
+    cli::terminal_input::add_to_linker::<_, WasiCli>(l, State::cli)?;
+    cli::terminal_output::add_to_linker::<_, WasiCli>(l, State::cli)?;
+    cli::terminal_stdin::add_to_linker::<_, WasiCli>(l, State::cli)?;
+    cli::terminal_stdout::add_to_linker::<_, WasiCli>(l, State::cli)?;
+    cli::terminal_stderr::add_to_linker::<_, WasiCli>(l, State::cli)
+}
+
+fn add_sockets(l: &mut Linker<State>) -> wasmtime::Result<()> {
+    let options = (&bindings::LinkOptions::default()).into();
+    sockets::network::add_to_linker::<_, WasiSockets>(l, &options, State::sockets)?;
+    sockets::instance_network::add_to_linker::<_, WasiSockets>(l, State::sockets)?;
+    sockets::ip_name_lookup::add_to_linker::<_, WasiSockets>(l, State::sockets)?;
+    sockets::tcp::add_to_linker::<_, WasiSockets>(l, State::sockets)?;
+    sockets::tcp_create_socket::add_to_linker::<_, WasiSockets>(l, State::sockets)?;
+    sockets::udp::add_to_linker::<_, WasiSockets>(l, State::sockets)?;
+    sockets::udp_create_socket::add_to_linker::<_, WasiSockets>(l, State::sockets)
+}
+
+/// Preview 1 for core modules.
+pub fn add_p1_to_linker(linker: &mut wasmtime::Linker<State>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p1::add_to_linker_async(linker, p1_of)
+}
