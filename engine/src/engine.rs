@@ -31,6 +31,7 @@ pub struct EngineConfig {
     pub cache_max_bytes: u64,
     pub max_instances: u32,
     pub max_core_instances: u32,
+    pub max_memories: u32,
     pub max_memory_bytes: u64,
     pub table_elements: u32,
     pub memory_keep_resident: u64,
@@ -112,7 +113,7 @@ impl Engine {
 
 fn check(config: &EngineConfig) -> Result<(), Failure> {
     let wrong = |text: &str| Err(Failure::new(ECONFIG, text));
-    if config.max_instances == 0 || config.max_core_instances == 0 {
+    if config.max_instances == 0 || config.max_core_instances == 0 || config.max_memories == 0 {
         return wrong("an engine needs room for at least one instance");
     }
     if config.max_memory_bytes > FOUR_GIB || !config.max_memory_bytes.is_multiple_of(WASM_PAGE) {
@@ -160,7 +161,7 @@ fn pool_config(config: &EngineConfig) -> PoolingAllocationConfig {
     pool.total_stacks(config.max_instances)
         .total_component_instances(config.max_instances)
         .total_core_instances(config.max_core_instances)
-        .total_memories(config.max_core_instances)
+        .total_memories(config.max_memories)
         .total_tables(config.max_core_instances)
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
         .max_memories_per_component(MEMORIES_PER_COMPONENT)
