@@ -53,8 +53,8 @@ enum rusm__kv_op { RUSM__KV_GET, RUSM__KV_SET, RUSM__KV_DELETE, RUSM__KV_EXISTS,
 
 /* kv_poll: OK with the field of the op set; NONE: `error` is set. */
 struct rusm__kv_answer {
-    struct rusm__bytes value; /* GET when found; the error text when NONE is answered */
-    uint8_t found;            /* GET, DELETE, EXISTS */
+    struct rusm__bytes value;       /* GET when found; the error text when NONE is answered */
+    uint8_t found;                  /* GET, DELETE, EXISTS */
     const struct rusm__slice *keys; /* LIST */
     size_t key_count;
     void *keys_owner; /* released after the keys are copied */
@@ -126,7 +126,8 @@ struct rusm__host_calls {
     uint32_t (*cancel_timer)(struct rusm__guest *guest, uint64_t timer); /* 1 or 0 */
 
     /* ---- log, pg ---- */
-    void (*log)(struct rusm__guest *guest, uint32_t level, struct rusm__slice text); /* 0 error .. 3 debug */
+    void (*log)(struct rusm__guest *guest, uint32_t level,
+                struct rusm__slice text); /* 0 error .. 3 debug */
     uint32_t (*register_tag)(struct rusm__guest *guest, struct rusm__slice tag); /* OK or TRAP */
     void (*unregister_tag)(struct rusm__guest *guest, struct rusm__slice tag);
     uint32_t (*whereis_tag)(struct rusm__guest *guest, struct rusm__slice tag,

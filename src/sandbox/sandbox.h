@@ -44,29 +44,41 @@ struct rusm__profile {
     size_t env_count;
     const struct rusm__preopen *preopens;
     size_t preopen_count;
-    uint64_t max_memory_bytes;   /* inclusive ceiling of each linear memory */
-    uint64_t max_message_bytes;  /* one message of send, send-after, stash */
-    uint32_t mailbox_messages;   /* 0: the runtime's default */
-    uint64_t mailbox_bytes;      /* 0: the runtime's default */
-    uint32_t max_children;       /* alive at once, spawned by one process */
-    uint32_t max_names;          /* names and tags together */
-    uint32_t max_timers;         /* armed at once */
+    uint64_t max_memory_bytes;  /* inclusive ceiling of each linear memory; at most 4 GiB */
+    uint64_t max_message_bytes; /* one message of send, send-after, stash */
+    uint32_t mailbox_messages;  /* 0: the runtime's default */
+    uint64_t mailbox_bytes;     /* 0: the runtime's default */
+    uint32_t max_children;      /* alive at once, spawned by one process */
+    uint32_t max_names;         /* names and tags together */
+    uint32_t max_timers;        /* armed at once */
 };
+
+/* What the log shows of a profile when a process starts: "net spawn storage proc stdio env=N dir=N"
+ * of what is granted, or "sandboxed", then "mem=NM". */
+void rusm__profile_summary(const struct rusm__profile *profile, struct rusm__buf *out);
 
 /* ---- sandbox ---- */
 
+/* Called by the body when the guest has ended and its instance is gone, before its memory goes. */
+typedef void (*rusm__guest_end)(struct rusm__guest *guest);
+
+/* host, host_data, calls_bytes and guest_end are src/hostcall's: rusm__hostcall_fill sets them. */
 struct rusm__sandbox_options {
     rusm_runtime *runtime;
-    const struct rusm__host_calls *host; /* src/hostcall's table, static */
+    const struct rusm__host_calls *host; /* static */
     void *host_data;                     /* handed to host calls as guest->host_data */
+    size_t calls_bytes;                  /* size of guest->calls */
+    rusm__guest_end guest_end;           /* NULL: nothing to clean up */
     const char *cache_dir;               /* NULL: no cache */
     uint32_t max_instances;              /* guests alive at once; 0 = default */
+    const char *max_instances_setting;   /* how texts call that limit; NULL = "max_instances" */
 };
 
-/* Waits (maps pools). On failure a text is appended to error. */
+/* Starts the clock thread; pools are mapped when the first component needs them. On failure a text
+ * is appended to error. RUSM_ENOMEM, RUSM_EIO. */
 RUSM_MUST_USE int rusm__sandbox_open(const struct rusm__sandbox_options *options,
                                      struct rusm__sandbox **out_sandbox, struct rusm__buf *error);
-/* After the runtime has stopped: every guest is gone. Frees the components too. */
+/* After the runtime's processes have ended: every guest is gone. Frees the components too. */
 void rusm__sandbox_close(struct rusm__sandbox *sandbox);
 /* Guests alive, and how many can be. */
 size_t rusm__sandbox_live(const struct rusm__sandbox *sandbox);
@@ -77,14 +89,14 @@ size_t rusm__sandbox_capacity(const struct rusm__sandbox *sandbox);
 enum rusm__component_kind {
     RUSM__COMPONENT_ACTOR,   /* exports the entry, () -> () */
     RUSM__COMPONENT_COMMAND, /* wasi:cli/run, or _start of a core module */
-    RUSM__COMPONENT_HTTP,    /* wasi:http/incoming-handler only: cannot be spawned (yet) */
+    RUSM__COMPONENT_HTTP,    /* wasi:http/incoming-handler only: cannot be spawned */
 };
 
 struct rusm__component_options {
     const char *name;
-    const char *entry;                    /* NULL = "run" */
-    const struct rusm__profile *profile;  /* borrowed; outlives the component */
-    const char *origin;                   /* for texts: the path that the bytes came from */
+    const char *entry; /* it must be there; NULL: "run" if there is one, else classify by exports */
+    const struct rusm__profile *profile; /* borrowed; outlives the component */
+    const char *origin;                  /* for texts: the path that the bytes came from */
 };
 
 /* Compile or load from the cache, classify by exports, resolve imports. Waits: not on a scheduler.
@@ -100,38 +112,49 @@ const struct rusm__profile *rusm__component_profile(const struct rusm__component
 struct rusm__component_spawn {
     rusm_pid monitor_by; /* as in rusm_spawn_options */
     uint64_t monitor_ref;
-    rusm_msg *first;     /* first mail; taken on success */
-    const struct rusm__connection_info *connection; /* one block from rusm__mem_*; taken on success */
-    bool next;           /* run it next on this scheduler */
-    bool quiet;          /* no spawn and exit lines (requests have their own line) */
+    rusm_msg *first; /* first mail; taken on success */
+    const struct rusm__connection_info
+        *connection;            /* one block from rusm__mem_*; taken on success */
+    bool next;                  /* run it next on this scheduler */
+    bool quiet;                 /* no spawn and exit lines (requests have their own line) */
     struct rusm__guest *parent; /* counted against its max_children; NULL = the node */
 };
 
 /* Start a process that runs the component. RUSM_EPROCS, RUSM_ELIMIT (guests alive or children at
- * their limit), RUSM_ENOMEM, RUSM_ENOTSUP (kind HTTP). Any thread; never waits. */
+ * their limit), RUSM_ENOMEM, RUSM_ENOTSUP (kind HTTP): nothing was taken. With a parent: on the
+ * scheduler that runs it. Never waits. */
 RUSM_MUST_USE int rusm__component_spawn(struct rusm__component *component,
                                         const struct rusm__component_spawn *options,
                                         rusm_pid *out_pid);
+/* What a failed spawn means and what to change, for people: one line without a full stop. */
+void rusm__component_explain(const struct rusm__component *component, int code,
+                             const struct rusm__guest *parent, struct rusm__buf *out);
+
+/* True once per component and cause (0..63): what is worth one log line is not worth a flood. */
+bool rusm__component_first_time(struct rusm__component *component, unsigned cause);
 
 /* ---- guest: for src/hostcall ---- */
 
 struct rusm__guest {
     struct rusm__component *component;
     const struct rusm__profile *profile;
-    rusm_proc *proc; /* valid while the guest runs */
+    rusm_proc *proc; /* valid while the guest runs, NULL otherwise */
     rusm_pid pid;
     void *host_data;
     const struct rusm__connection_info *connection;
-    void *calls; /* state of src/hostcall, made on first use */
+    void *calls; /* options->calls_bytes of state for src/hostcall, zeroed, 16-aligned */
     /* Work that a host call leaves for the scheduler's own stack (store look-ups, large outputs):
      * set before PENDING is answered; the body runs it after the instance is suspended and resumes
      * at once when it answers true, or waits when it answers false. */
     bool (*off_stack)(struct rusm__guest *guest);
-    const char *trap_text; /* static or owned by `calls` */
+    const char *trap_text; /* why the last TRAP; static or owned by `calls` */
 };
 
-/* Called by the body when the guest has ended, before its memory goes. Set by src/hostcall. */
-typedef void (*rusm__guest_end)(struct rusm__guest *guest);
-void rusm__sandbox_set_guest_end(struct rusm__sandbox *sandbox, rusm__guest_end end);
+/* The policy behind two entries of the vtable. Called on the guest's stack. */
+enum rusm__tick rusm__guest_tick(struct rusm__guest *guest);
+bool rusm__guest_may_grow(struct rusm__guest *guest, uint32_t kind, size_t current, size_t desired);
+
+/* Processes that it spawned and that are alive. */
+uint32_t rusm__guest_children(const struct rusm__guest *guest);
 
 #endif

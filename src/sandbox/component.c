@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+/* Components: from bytes to something that can be spawned. Everything that can be done once is
+ * done here, so that a spawn looks nothing up. */
+#include "sandbox/sandbox_impl.h"
+
+#include <string.h>
+
+#include "rusm/error.h"
+
+#include "base/mem.h"
+
+#define DEFAULT_ENTRY "run"
+#define RUN_INTERFACE "wasi:cli/run@0.2"
+#define WEB_INTERFACE "wasi:http/incoming-handler@0.2"
+
+#define CALL_BYTES_LEAST ((size_t)64 << 20)
+
+/* Everything that the steps of one load need. */
+struct load {
+    struct rusm__component *component;
+    const struct rusm__component_options *options;
+    const char *entry;
+    bool is_module;
+    struct rusm__buf *error;
+};
+
+void rusm__component_free(struct rusm__component *component) {
+    if (component->prepared)
+        rusm_engine_prepared_free(component->prepared);
+    rusm__mem_free(component->grants);
+    rusm__mem_free(component->name);
+    rusm__mem_free(component);
+}
+
+/* "component `x` (wasm/x.wasm): " */
+static void begin_error(struct load *load) {
+    const struct rusm__component_options *options = load->options;
+    rusm__buf_addf(load->error, "component `%s`", options->name);
+    if (options->origin)
+        rusm__buf_addf(load->error, " (%s)", options->origin);
+    rusm__buf_add_str(load->error, ": ");
+}
+
+/* Takes cause, which may be NULL. */
+static int fail(struct load *load, int code, char *cause) {
+    begin_error(load);
+    rusm__buf_add_str(load->error, cause ? cause : rusm_error_text(code));
+    rusm_engine_text_free(cause);
+    return code;
+}
+
+static int summarize(struct rusm__component *component) {
+    struct rusm__buf text;
+    rusm__buf_init(&text);
+    rusm__profile_summary(component->profile, &text);
+    component->grants = rusm__mem_try_strndup(rusm__buf_cstr(&text), text.len);
+    rusm__buf_fini(&text);
+    return component->grants ? RUSM_OK : RUSM_ENOMEM;
+}
+
+/* ---- WASI ---- */
+
+static int add_env(rusm_engine_wasi *wasi, const struct rusm__profile *profile) {
+    int code = RUSM_OK;
+    for (size_t i = 0; code == RUSM_OK && i < profile->env_count; i++)
+        code = rusm_engine_wasi_add_env(wasi, profile->env[i].name, profile->env[i].value);
+    return code;
+}
+
+static int add_preopens(rusm_engine_wasi *wasi, const struct rusm__profile *profile) {
+    int code = RUSM_OK;
+    for (size_t i = 0; code == RUSM_OK && i < profile->preopen_count; i++) {
+        const struct rusm__preopen *dir = &profile->preopens[i];
+        code = rusm_engine_wasi_add_preopen(wasi, dir->host_dir, dir->guest_dir, dir->read_only);
+    }
+    return code;
+}
+
+static int make_wasi(struct rusm__component *component) {
+    const struct rusm__profile *profile = component->profile;
+    rusm_engine_wasi *wasi = component->wasi = rusm_engine_wasi_new();
+    if (!wasi)
+        return RUSM_ENOMEM;
+    if (profile->stdio)
+        rusm_engine_wasi_allow_stdio(wasi);
+    if (profile->network)
+        rusm_engine_wasi_allow_network(wasi);
+    int code =
+        rusm_engine_wasi_add_arg(wasi, component->name); /* what programs expect as argv[0] */
+    if (code == RUSM_OK)
+        code = add_env(wasi, profile);
+    return code == RUSM_OK ? add_preopens(wasi, profile) : code;
+}
+
+/* ---- what kind is it? ---- */
+
+static bool is_command(const struct load *load) {
+    const rusm_engine_artifact *artifact = load->component->artifact;
+    return load->is_module ? rusm_engine_artifact_has_function(artifact, "_start")
+                           : rusm_engine_artifact_has_instance(artifact, RUN_INTERFACE);
+}
+
+static int no_entry(struct load *load) {
+    begin_error(load);
+    rusm__buf_addf(load->error, "component has no `%s` export", load->entry);
+    rusm__buf_add_str(load->error,
+                      load->options->entry
+                          ? "; set `entry` to a function () -> () that it exports"
+                          : "; export it as a function () -> (), set `entry` to another one, or "
+                            "export wasi:cli/run or wasi:http/incoming-handler");
+    return RUSM_EGUEST;
+}
+
+/* An entry that was asked for by name must be there: a typing error must not run something else. */
+static int classify(struct load *load) {
+    struct rusm__component *component = load->component;
+    bool named = load->options->entry;
+    if (rusm_engine_artifact_has_function(component->artifact, load->entry))
+        component->kind = RUSM__COMPONENT_ACTOR;
+    else if (!named && is_command(load))
+        component->kind = RUSM__COMPONENT_COMMAND;
+    else if (!named && rusm_engine_artifact_has_instance(component->artifact, WEB_INTERFACE))
+        component->kind = RUSM__COMPONENT_HTTP;
+    else
+        return no_entry(load);
+    return RUSM_OK;
+}
+
+/* ---- loading ---- */
+
+static int compile(struct load *load, const void *wasm, size_t len) {
+    struct rusm__component *component = load->component;
+    struct rusm__pools *pools = &component->sandbox->pools;
+    rusm_engine *engine = NULL;
+    int code = rusm__pools_engine(pools, rusm__pools_class(len), &engine, load->error);
+    if (code < 0)
+        return code;
+    char *text = NULL;
+    code = rusm_engine_artifact_new(engine, wasm, len, &component->artifact, NULL, &text);
+    if (code < 0)
+        return fail(load, code, text);
+    load->is_module = rusm_engine_artifact_kind(component->artifact) == RUSM_ENGINE_CORE_MODULE;
+    return RUSM_OK;
+}
+
+/* What the engine lets through in one call. It must not be what refuses a message that is too long:
+ * its text would not name the limit. */
+static size_t call_bytes(const struct rusm__profile *profile) {
+    return profile->max_message_bytes < CALL_BYTES_LEAST
+               ? 2 * CALL_BYTES_LEAST
+               : (size_t)profile->max_message_bytes + CALL_BYTES_LEAST;
+}
+
+static int prepare(struct load *load) {
+    struct rusm__component *component = load->component;
+    if (component->kind == RUSM__COMPONENT_HTTP)
+        return RUSM_OK;
+    int entry = component->kind == RUSM__COMPONENT_COMMAND ? RUSM_ENGINE_ENTRY_COMMAND
+                                                           : RUSM_ENGINE_ENTRY_FUNCTION;
+    char *text = NULL;
+    int code = rusm_engine_prepare(component->artifact, entry, load->entry, component->wasi,
+                                   &component->prepared, &text);
+    if (code < 0)
+        return fail(load, code, text);
+    rusm_engine_prepared_set_call_bytes(component->prepared, call_bytes(component->profile));
+    return RUSM_OK;
+}
+
+static int fill(struct load *load, const void *wasm, size_t len) {
+    struct rusm__component *component = load->component;
+    const struct rusm__component_options *options = load->options;
+    component->profile = options->profile;
+    component->name = rusm__mem_try_strndup(options->name, strlen(options->name));
+    int code = component->name ? summarize(component) : RUSM_ENOMEM;
+    if (code == RUSM_OK)
+        code = make_wasi(component);
+    if (code < 0)
+        return fail(load, code, NULL);
+    code = compile(load, wasm, len);
+    if (code == RUSM_OK)
+        code = classify(load);
+    if (code == RUSM_OK)
+        code = prepare(load);
+    return code;
+}
+
+/* Prepared code stands on its own; what it was made from can go. */
+static void free_materials(struct rusm__component *component) {
+    if (component->artifact)
+        rusm_engine_artifact_free(component->artifact);
+    component->artifact = NULL;
+    if (component->wasi)
+        rusm_engine_wasi_free(component->wasi);
+    component->wasi = NULL;
+}
+
+int rusm__component_load(struct rusm__sandbox *sandbox, const void *wasm, size_t len,
+                         const struct rusm__component_options *options,
+                         struct rusm__component **out_component, struct rusm__buf *error) {
+    *out_component = NULL;
+    struct load load = {.component = rusm__mem_try_zalloc(sizeof(*load.component)),
+                        .options = options,
+                        .entry = options->entry ? options->entry : DEFAULT_ENTRY,
+                        .error = error};
+    if (!load.component)
+        return fail(&load, RUSM_ENOMEM, NULL);
+    load.component->sandbox = sandbox;
+    int code = fill(&load, wasm, len);
+    free_materials(load.component);
+    if (code < 0) {
+        rusm__component_free(load.component);
+        return code;
+    }
+    pthread_mutex_lock(&sandbox->lock);
+    load.component->next = sandbox->components;
+    sandbox->components = load.component;
+    pthread_mutex_unlock(&sandbox->lock);
+    *out_component = load.component;
+    return RUSM_OK;
+}
+
+const char *rusm__component_name(const struct rusm__component *component) {
+    return component->name;
+}
+
+enum rusm__component_kind rusm__component_get_kind(const struct rusm__component *component) {
+    return component->kind;
+}
+
+const struct rusm__profile *rusm__component_profile(const struct rusm__component *component) {
+    return component->profile;
+}
+
+bool rusm__component_first_time(struct rusm__component *component, unsigned cause) {
+    uint64_t bit = 1ull << (cause & 63);
+    /* Relaxed: nothing hangs on it but a log line. The load keeps a flood off the shared line. */
+    if (atomic_load_explicit(&component->told, memory_order_relaxed) & bit)
+        return false;
+    return !(atomic_fetch_or_explicit(&component->told, bit, memory_order_relaxed) & bit);
+}

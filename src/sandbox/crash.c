@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/* Why a guest ended: from what the engine says to the reason that the core keeps, and to the log.
+ * Runs on the scheduler's own stack. */
+#include "sandbox/sandbox_impl.h"
+
+#include <string.h>
+
+#include "rusm/error.h"
+
+#include "proc/proc.h"
+#include "sandbox/lines.h"
+
+static unsigned long long mib_up(uint64_t bytes) {
+    return (unsigned long long)((bytes + (1u << 20) - 1) >> 20);
+}
+
+/* A start that does not fit, or a fault after a refusal to grow, is the ceiling's doing. */
+static void add_memory_limit(const struct rusm__body *body, struct rusm__buf *text) {
+    const struct rusm__profile *profile = body->guest.profile;
+    rusm__buf_addf(text,
+                   "memory_limit: wanted %llu MiB of linear memory and may have %llu "
+                   "(`max-memory-mb` under [capabilities.%s])",
+                   mib_up(body->denied_bytes), mib_up(profile->max_memory_bytes), profile->name);
+}
+
+static void add_pool_limit(const struct rusm__body *body, struct rusm__buf *text) {
+    const struct rusm__sandbox *sandbox = body->guest.component->sandbox;
+    rusm__buf_addf(text, "no free slot for an instance with %zu guests alive; ",
+                   rusm__sandbox_live(sandbox));
+    rusm__pools_remedy(&sandbox->pools, sandbox->setting, text);
+}
+
+static void add_cause(const struct rusm__body *body, int kind, const char *cause,
+                      struct rusm__buf *text) {
+    if (kind == RUSM_ENGINE_ERROR_POOL) {
+        add_pool_limit(body, text);
+    } else if (body->denied_bytes && kind <= RUSM_ENGINE_ERROR_START) {
+        add_memory_limit(body, text);
+    } else {
+        rusm__buf_add_str(text, cause);
+        return;
+    }
+    if (cause && *cause)
+        rusm__buf_addf(text, ": %s", cause);
+}
+
+/* Processes with RUSM_SPAWN_LOGGED get their exit line from the core; a crash is worth a line for
+ * the quiet ones too. */
+static void crash(struct rusm__body *body, rusm_proc *self, const char *text,
+                  const char *backtrace) {
+    const char *name = body->guest.component->name;
+    if (backtrace)
+        rusm__line_trace(body->guest.pid, name, backtrace);
+    if (body->quiet)
+        rusm__line_exit(body->guest.pid, name, RUSM_EXIT_CRASHED, text);
+    rusm_proc_set_exit(self, RUSM_EXIT_CRASHED, text);
+}
+
+static void settle_trap(struct rusm__body *body, rusm_proc *self) {
+    const char *cause = "";
+    const char *backtrace = "";
+    int kind = rusm_engine_instance_error(body->instance, &cause, &backtrace);
+    if (kind == RUSM_ENGINE_ERROR_STOPPED && rusm__proc_is_doomed(self))
+        return; /* a kill, and the killer's reason stands */
+    struct rusm__buf text;
+    rusm__buf_init(&text);
+    add_cause(body, kind, cause ? cause : "", &text);
+    crash(body, self, rusm__buf_cstr(&text), backtrace);
+    rusm__buf_fini(&text);
+}
+
+static void settle_exit(struct rusm__body *body, rusm_proc *self) {
+    int status = rusm_engine_instance_exit_status(body->instance);
+    if (status == 0)
+        return;
+    struct rusm__buf text;
+    rusm__buf_init(&text);
+    rusm__buf_addf(&text, "exit status %d", status);
+    crash(body, self, rusm__buf_cstr(&text), NULL);
+    rusm__buf_fini(&text);
+}
+
+void rusm__crash_settle(struct rusm__body *body, rusm_proc *self, int outcome) {
+    if (outcome == RUSM_ENGINE_TRAPPED)
+        settle_trap(body, self);
+    else if (outcome == RUSM_ENGINE_EXITED)
+        settle_exit(body, self);
+}
+
+void rusm__crash_no_memory(struct rusm__body *body, rusm_proc *self) {
+    crash(body, self, "no memory for an instance", NULL);
+}
+
+void rusm__component_explain(const struct rusm__component *component, int code,
+                             const struct rusm__guest *parent, struct rusm__buf *out) {
+    const struct rusm__sandbox *sandbox = component->sandbox;
+    uint32_t children = parent ? rusm__guest_children(parent) : 0;
+    if (code == RUSM_ENOTSUP) {
+        rusm__buf_addf(out, "`%s` serves wasi:http requests only and is not a process",
+                       component->name);
+    } else if (code != RUSM_ELIMIT) {
+        rusm__buf_add_str(out, rusm_error_text(code));
+    } else if (parent && children >= parent->profile->max_children) {
+        rusm__buf_addf(out,
+                       "%u children are alive, the limit of `max-children` under "
+                       "[capabilities.%s]",
+                       children, parent->profile->name);
+    } else {
+        rusm__buf_addf(out, "%zu guests are alive%s; ", rusm__sandbox_live(sandbox),
+                       parent ? ", the rest of the room is kept for the node" : "");
+        rusm__pools_remedy(&sandbox->pools, sandbox->setting, out);
+    }
+}

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+/* A guest as a process body: one block holds the guest, the state of the host calls and nothing
+ * else; the instance is made at the first step, on the scheduler that runs it.
+ *
+ *   spawned -> step: start, resume ... PENDING -> WAIT (or work off the guest's stack, and resume)
+ *                                      YIELDED -> AGAIN
+ *                                      DONE, TRAPPED, EXITED -> settle, end, EXIT
+ *           -> unwind (killed): stop, resume until it ends -> end, EXIT
+ *   drop: frees the block
+ *
+ * `end` gives everything back before watchers are told: a parent that hears of a child's death can
+ * spawn the next one at once. */
+#include "sandbox/sandbox_impl.h"
+
+#include "rusm/error.h"
+
+#include "base/mem.h"
+#include "proc/proc.h"
+#include "sandbox/lines.h"
+
+#define UNWINDS_MAX 64 /* resumes that a stopped instance gets before it is dropped as it is */
+
+static void announce(struct rusm__body *body) {
+    const struct rusm__component *component = body->guest.component;
+    if (!body->quiet && !body->announced)
+        rusm__line_spawn(component->name, body->guest.pid, component->grants);
+    body->announced = true;
+}
+
+static bool start(struct rusm__body *body, rusm_proc *self) {
+    struct rusm__guest *guest = &body->guest;
+    guest->pid = rusm_proc_pid(self);
+    announce(body);
+    return rusm_engine_start(guest->component->prepared, guest, guest->pid, &body->instance) ==
+           RUSM_OK;
+}
+
+/* Give back all that the guest held. Idempotent. */
+static void end(struct rusm__body *body) {
+    struct rusm__guest *guest = &body->guest;
+    struct rusm__sandbox *sandbox = guest->component->sandbox;
+    if (body->ended)
+        return;
+    body->ended = true;
+    if (body->instance)
+        rusm_engine_drop(body->instance);
+    body->instance = NULL;
+    if (sandbox->guest_end)
+        sandbox->guest_end(guest);
+    rusm__mem_free((void *)guest->connection);
+    rusm__children_release(body->children);
+    rusm__children_remove(body->siblings);
+    rusm__permits_give(&sandbox->permits, rusm__sandbox_lane(sandbox));
+}
+
+/* ---- step ---- */
+
+/* After work off the guest's stack it goes on at once, unless its time is up: a guest that always
+ * has such work might never run long enough to meet a tick. */
+static bool may_go_on(struct rusm__body *body, rusm_proc *self) {
+    if (rusm__proc_is_doomed(self))
+        return false;
+    return rusm__ticker_now(&body->guest.component->sandbox->ticker) == body->slice ||
+           !rusm__proc_should_yield(self);
+}
+
+/* What the host call left to do. True: resume now. */
+static bool work_off_stack(struct rusm__body *body, rusm_proc *self, rusm_step *out_step) {
+    bool (*work)(struct rusm__guest *) = body->guest.off_stack;
+    *out_step = RUSM_STEP_WAIT;
+    if (!work)
+        return false;
+    body->guest.off_stack = NULL;
+    if (!work(&body->guest))
+        return false;
+    *out_step = RUSM_STEP_AGAIN;
+    return may_go_on(body, self);
+}
+
+static rusm_step run(struct rusm__body *body, rusm_proc *self) {
+    rusm_step step;
+    int outcome;
+    do {
+        outcome = rusm_engine_resume(body->instance);
+    } while (outcome == RUSM_ENGINE_PENDING && work_off_stack(body, self, &step));
+    if (outcome == RUSM_ENGINE_PENDING)
+        return step;
+    if (outcome == RUSM_ENGINE_YIELDED)
+        return RUSM_STEP_AGAIN;
+    rusm__crash_settle(body, self, outcome);
+    return RUSM_STEP_EXIT;
+}
+
+/* The lane is looked up once: a process does not change schedulers within a step. */
+static rusm_step body_step(rusm_proc *self, void *memory) {
+    struct rusm__body *body = memory;
+    struct rusm__sandbox *sandbox = body->guest.component->sandbox;
+    struct rusm__lane *lane = rusm__sandbox_lane(sandbox);
+    rusm_step step = RUSM_STEP_EXIT;
+    body->guest.proc = self;
+    rusm__ticker_enter(&sandbox->ticker, lane);
+    body->slice = rusm__ticker_now(&sandbox->ticker);
+    if (body->instance || start(body, self))
+        step = run(body, self);
+    else
+        rusm__crash_no_memory(body, self);
+    if (step == RUSM_STEP_EXIT)
+        end(body);
+    rusm__ticker_leave(lane);
+    body->guest.proc = NULL;
+    return step;
+}
+
+/* ---- unwind ---- */
+
+static bool has_stopped(struct rusm__body *body) {
+    rusm_engine_stop(body->instance);
+    int outcome = rusm_engine_resume(body->instance);
+    body->guest.off_stack = NULL;
+    return outcome != RUSM_ENGINE_PENDING && outcome != RUSM_ENGINE_YIELDED;
+}
+
+/* The reason stays the killer's, whatever the guest does with its last resume. */
+static rusm_step body_unwind(rusm_proc *self, void *memory) {
+    struct rusm__body *body = memory;
+    struct rusm__sandbox *sandbox = body->guest.component->sandbox;
+    struct rusm__lane *lane = rusm__sandbox_lane(sandbox);
+    body->guest.proc = self;
+    body->guest.pid = rusm_proc_pid(self);
+    announce(body);
+    rusm__ticker_enter(&sandbox->ticker, lane);
+    body->slice = rusm__ticker_now(&sandbox->ticker);
+    bool over =
+        body->ended || !body->instance || has_stopped(body) || ++body->unwinds > UNWINDS_MAX;
+    if (over)
+        end(body);
+    rusm__ticker_leave(lane);
+    body->guest.proc = NULL;
+    return over ? RUSM_STEP_EXIT : RUSM_STEP_AGAIN;
+}
+
+static void body_drop(void *memory) {
+    struct rusm__body *body = memory;
+    end(body);
+    rusm__mem_free(body);
+}
+
+static const rusm_body_ops body_ops = {
+    .name = "guest",
+    .step = body_step,
+    .unwind = body_unwind,
+    .drop = body_drop,
+};
+
+/* ---- spawn ---- */
+
+/* The parent's count, with room for one more. */
+static int join_siblings(struct rusm__body *body, struct rusm__guest *parent) {
+    if (!parent)
+        return RUSM_OK;
+    struct rusm__body *above = rusm__body_of(parent);
+    if (rusm__children_alive(above->children) >= parent->profile->max_children)
+        return RUSM_ELIMIT;
+    if (!above->children && !(above->children = rusm__children_new()))
+        return RUSM_ENOMEM;
+    rusm__children_add(above->children);
+    body->siblings = above->children;
+    return RUSM_OK;
+}
+
+static struct rusm__body *new_body(struct rusm__component *component,
+                                   const struct rusm__component_spawn *options) {
+    struct rusm__sandbox *sandbox = component->sandbox;
+    struct rusm__body *body = rusm__mem_try_zalloc(sizeof(*body) + sandbox->calls_bytes);
+    if (!body)
+        return NULL;
+    body->guest.component = component;
+    body->guest.profile = component->profile;
+    body->guest.host_data = sandbox->host_data;
+    body->guest.calls = body->calls;
+    body->quiet = options->quiet;
+    return body;
+}
+
+static int spawn_process(struct rusm__body *body, const struct rusm__component_spawn *options,
+                         rusm_pid *out_pid) {
+    const struct rusm__component *component = body->guest.component;
+    rusm_spawn_options spawn = {
+        .size = sizeof(spawn),
+        .ops = &body_ops,
+        .body = body,
+        .label = component->name,
+        .first = options->first,
+        .monitor_by = options->monitor_by,
+        .monitor_ref = options->monitor_ref,
+        .flags = (options->next ? RUSM_SPAWN_NEXT : 0u) | (options->quiet ? 0u : RUSM_SPAWN_LOGGED),
+        .mailbox_messages = component->profile->mailbox_messages,
+        .mailbox_bytes = component->profile->mailbox_bytes,
+    };
+    return rusm_proc_spawn(component->sandbox->runtime, &spawn, out_pid);
+}
+
+static int spawn_with_permit(struct rusm__component *component,
+                             const struct rusm__component_spawn *options, rusm_pid *out_pid) {
+    struct rusm__body *body = new_body(component, options);
+    int code = body ? join_siblings(body, options->parent) : RUSM_ENOMEM;
+    if (code == RUSM_OK) {
+        /* From here on the connection is the body's, which may be gone when spawn returns. */
+        body->guest.connection = options->connection;
+        code = spawn_process(body, options, out_pid);
+        if (code < 0)
+            rusm__children_remove(body->siblings);
+    }
+    if (code < 0)
+        rusm__mem_free(body);
+    return code;
+}
+
+int rusm__component_spawn(struct rusm__component *component,
+                          const struct rusm__component_spawn *options, rusm_pid *out_pid) {
+    struct rusm__sandbox *sandbox = component->sandbox;
+    struct rusm__lane *lane = rusm__sandbox_lane(sandbox);
+    *out_pid = 0;
+    if (!component->prepared)
+        return RUSM_ENOTSUP;
+    if (!rusm__permits_take(&sandbox->permits, lane, options->parent))
+        return RUSM_ELIMIT;
+    int code = spawn_with_permit(component, options, out_pid);
+    if (code < 0)
+        rusm__permits_give(&sandbox->permits, lane);
+    return code;
+}
+
+/* ---- policy ---- */
+
+enum rusm__tick rusm__guest_tick(struct rusm__guest *guest) {
+    struct rusm__body *body = rusm__body_of(guest);
+    if (rusm__proc_is_doomed(guest->proc)) {
+        guest->trap_text = "ended from outside";
+        return RUSM__TICK_STOP;
+    }
+    /* An epoch that passed while the guest was not running is no tick of this slice. */
+    if (rusm__ticker_now(&guest->component->sandbox->ticker) == body->slice)
+        return RUSM__TICK_CONTINUE;
+    return rusm__proc_should_yield(guest->proc) ? RUSM__TICK_YIELD : RUSM__TICK_CONTINUE;
+}
+
+bool rusm__guest_may_grow(struct rusm__guest *guest, uint32_t kind, size_t current,
+                          size_t desired) {
+    (void)current;
+    if (kind != 0)
+        return desired <= RUSM__TABLE_ELEMENTS;
+    if (desired <= guest->profile->max_memory_bytes)
+        return true;
+    rusm__body_of(guest)->denied_bytes = desired;
+    return false;
+}
+
+uint32_t rusm__guest_children(const struct rusm__guest *guest) {
+    const struct rusm__body *body = (const struct rusm__body *)(const void *)guest;
+    return rusm__children_alive(body->children);
+}

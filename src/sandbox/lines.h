@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* The log lines about the life of guests (lifecycle.md section 8). Any thread; none blocks, and
+ * none runs on a guest's stack except rusm__line_kill and rusm__line_kill_tag, which are short. */
+#ifndef RUSM__SANDBOX_LINES_H
+#define RUSM__SANDBOX_LINES_H
+
+#include <stddef.h>
+
+#include "rusm/process.h"
+
+/* debug: spawn  name#pid  grants */
+void rusm__line_spawn(const char *name, rusm_pid pid, const char *grants);
+
+/* exit  label#pid  normal|killed|crashed: text. A rusm__exit_log: crashed is an error, killed a
+ * warning, normal an information. */
+void rusm__line_exit(rusm_pid pid, const char *label, rusm_exit_kind kind, const char *text);
+
+/* error: trace  label#pid  frame, one line per frame of a back-trace, the innermost ones first. */
+void rusm__line_trace(rusm_pid pid, const char *label, const char *backtrace);
+
+/* info: kill  #pid, or tag → count. */
+void rusm__line_kill(rusm_pid pid);
+void rusm__line_kill_tag(const void *tag, size_t len, size_t count);
+
+#endif

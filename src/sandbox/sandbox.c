@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/* A sandbox's life, and how many guests it holds. */
+#include "sandbox/sandbox_impl.h"
+
+#include <string.h>
+
+#include "rusm/error.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "sched/sched.h"
+
+struct rusm__lane *rusm__sandbox_lane(struct rusm__sandbox *sandbox) {
+    const struct rusm__sched *sched = rusm__sched_current();
+    return sched ? &sandbox->lanes[rusm__sched_index(sched)] : NULL;
+}
+
+static void tick_engines(void *arg) {
+    rusm__pools_tick(arg);
+}
+
+static int init_memory(struct rusm__sandbox *sandbox, const struct rusm__sandbox_options *options) {
+    const char *setting = options->max_instances_setting;
+    if (!setting)
+        setting = "max_instances";
+    sandbox->setting = rusm__mem_try_strndup(setting, strlen(setting));
+    sandbox->lanes = rusm__mem_try_zalloc(sandbox->lane_count * sizeof(*sandbox->lanes));
+    return sandbox->setting && sandbox->lanes ? RUSM_OK : RUSM_ENOMEM;
+}
+
+static void warn_if_lowered(const struct rusm__sandbox *sandbox, uint32_t wanted) {
+    if (wanted <= sandbox->pools.capacity)
+        return;
+    struct rusm__buf text;
+    rusm__buf_init(&text);
+    rusm__buf_addf(&text, "%s = %u is more than fits here, %u are used: ", sandbox->setting, wanted,
+                   sandbox->pools.capacity);
+    rusm__pools_remedy(&sandbox->pools, sandbox->setting, &text);
+    rusm__log_bytes(RUSM__LOG_WARN, "rusm", "limit", text.data, text.len);
+    rusm__buf_fini(&text);
+}
+
+static int open_parts(struct rusm__sandbox *sandbox, const struct rusm__sandbox_options *options) {
+    int code = init_memory(sandbox, options);
+    if (code < 0)
+        return code;
+    code = rusm__pools_init(&sandbox->pools, options->host, options->runtime, options->cache_dir,
+                            options->max_instances);
+    if (code < 0)
+        return code;
+    rusm__permits_init(&sandbox->permits, sandbox->lanes, sandbox->lane_count,
+                       sandbox->pools.capacity);
+    code = rusm__ticker_start(&sandbox->ticker, sandbox->lanes, sandbox->lane_count, tick_engines,
+                              &sandbox->pools);
+    if (code < 0)
+        rusm__pools_fini(&sandbox->pools);
+    return code;
+}
+
+static void free_memory(struct rusm__sandbox *sandbox) {
+    rusm__mem_free(sandbox->lanes);
+    rusm__mem_free(sandbox->setting);
+    rusm__mem_free(sandbox);
+}
+
+int rusm__sandbox_open(const struct rusm__sandbox_options *options,
+                       struct rusm__sandbox **out_sandbox, struct rusm__buf *error) {
+    *out_sandbox = NULL;
+    struct rusm__sandbox *sandbox = rusm__mem_try_zalloc(sizeof(*sandbox));
+    int code = RUSM_ENOMEM;
+    if (sandbox) {
+        sandbox->runtime = options->runtime;
+        sandbox->host_data = options->host_data;
+        sandbox->calls_bytes = options->calls_bytes;
+        sandbox->guest_end = options->guest_end;
+        sandbox->lane_count = rusm__sched_count(options->runtime);
+        code = open_parts(sandbox, options);
+    }
+    if (code < 0) {
+        rusm__buf_addf(error, "cannot start the sandbox: %s", rusm_error_text(code));
+        if (sandbox)
+            free_memory(sandbox);
+        return code;
+    }
+    pthread_mutex_init(&sandbox->lock, NULL);
+    warn_if_lowered(sandbox, options->max_instances);
+    *out_sandbox = sandbox;
+    return RUSM_OK;
+}
+
+void rusm__sandbox_close(struct rusm__sandbox *sandbox) {
+    rusm__ticker_stop(&sandbox->ticker);
+    while (sandbox->components) {
+        struct rusm__component *component = sandbox->components;
+        sandbox->components = component->next;
+        rusm__component_free(component);
+    }
+    rusm__pools_fini(&sandbox->pools);
+    pthread_mutex_destroy(&sandbox->lock);
+    free_memory(sandbox);
+}
+
+size_t rusm__sandbox_live(const struct rusm__sandbox *sandbox) {
+    return sandbox->permits.capacity - rusm__permits_free(&sandbox->permits);
+}
+
+size_t rusm__sandbox_capacity(const struct rusm__sandbox *sandbox) {
+    return sandbox->permits.capacity;
+}

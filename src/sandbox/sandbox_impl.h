@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/* Inside of the sandbox folder. */
+#ifndef RUSM__SANDBOX_SANDBOX_IMPL_H
+#define RUSM__SANDBOX_SANDBOX_IMPL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "rusm_engine.h"
+
+#include "sandbox/children.h"
+#include "sandbox/lane.h"
+#include "sandbox/permits.h"
+#include "sandbox/pools.h"
+#include "sandbox/sandbox.h"
+#include "sandbox/ticker.h"
+
+struct rusm__sandbox {
+    /* fixed at open */
+    rusm_runtime *runtime;
+    void *host_data;
+    size_t calls_bytes;
+    rusm__guest_end guest_end;
+    char *setting; /* the name of max_instances in texts */
+    struct rusm__lane *lanes;
+    uint32_t lane_count;
+    struct rusm__pools pools;
+    struct rusm__ticker ticker;
+    struct rusm__permits permits;
+    /* guarded by lock: components are added by any thread and freed at close */
+    pthread_mutex_t lock;
+    struct rusm__component *components;
+};
+
+struct rusm__component {
+    /* fixed once loaded */
+    struct rusm__sandbox *sandbox;
+    struct rusm__component *next; /* of the sandbox's list */
+    enum rusm__component_kind kind;
+    const struct rusm__profile *profile;
+    char *name;
+    char *grants;           /* summary of the profile, for the spawn line */
+    rusm_engine_wasi *wasi; /* these two while it loads only */
+    rusm_engine_artifact *artifact;
+    rusm_engine_prepared *prepared; /* NULL for kind HTTP */
+    /* any thread: bit i is set once cause i was told */
+    _Atomic uint64_t told;
+};
+
+/* The body of a process, one block with the state of src/hostcall behind it. Touched by the
+ * scheduler that runs the process only. */
+struct rusm__body {
+    struct rusm__guest guest;       /* first: the engine and src/hostcall know it by this address */
+    rusm_engine_instance *instance; /* NULL before the first step and after the end */
+    struct rusm__children *children; /* of this guest; NULL until it spawns */
+    struct rusm__children *siblings; /* of its parent, this one among them; NULL: the node's */
+    uint64_t slice;                  /* the clock's ticks when this step began */
+    uint64_t denied_bytes;           /* of the last growth of memory that was refused; 0: none */
+    uint32_t unwinds;                /* resumes since it was told to stop */
+    bool announced;
+    bool ended;
+    bool quiet;
+    _Alignas(16) unsigned char calls[];
+};
+
+static inline struct rusm__body *rusm__body_of(struct rusm__guest *guest) {
+    return (struct rusm__body *)(void *)guest;
+}
+
+/* The lane of the calling scheduler; NULL on other threads and other runtimes' schedulers. */
+struct rusm__lane *rusm__sandbox_lane(struct rusm__sandbox *sandbox);
+
+/* Of a component that is in no list; every part may still be missing. */
+void rusm__component_free(struct rusm__component *component);
+
+/* After a resume answered `outcome`, which ends the guest: tell the core and the log why. */
+void rusm__crash_settle(struct rusm__body *body, rusm_proc *self, int outcome);
+/* The guest never got an instance. */
+void rusm__crash_no_memory(struct rusm__body *body, rusm_proc *self);
+
+#endif
