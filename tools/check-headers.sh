@@ -10,7 +10,7 @@ failed=0
 count=0
 
 compile() { # compile COMPILER STANDARD LANGUAGE HEADER
-    printf '#include "rusm/%s"\n#include "rusm/%s"\n' "$4" "$4" |
+    printf '#include "rusm/%s"\n#include "rusm/%s"\nextern int not_empty;\n' "$4" "$4" |
         "$1" "-std=$2" "${flags[@]}" -x "$3" - || {
         echo "rusm/$4 does not compile with $1 -std=$2"
         failed=1

@@ -40,12 +40,6 @@ BELOW = {
 # obs may be called from anywhere; only base, which it calls itself, stays below it.
 OBS_USERS = [folder for folder in BELOW if folder not in ("base", "obs", "cli")]
 
-# Exceptions to BELOW, header by header, each with its reason.
-ALSO = {
-    # Matching a request against compiled routes is part of serving; the rest of the manifest is not.
-    "serve": ["manifest/routes.h"],
-}
-
 # Public headers that only some folders may use; the others are values and the process API.
 PUBLIC_ONLY = {"node.h": ["node", "cli"], "rusm.h": ["cli"]}
 
@@ -94,8 +88,6 @@ def own_offence(folder, name):
         return f"{name} stays inside src/{other}"
     if other == "obs" and folder in OBS_USERS:
         return None
-    if name in ALSO.get(folder, []):
-        return None
     if other not in BELOW[folder]:
         allowed = ", ".join(BELOW[folder]) or "include/rusm alone"
         return f"{name} points the wrong way; src/{folder} may use {allowed}"
@@ -119,7 +111,7 @@ def section(folder, first, bracket, name):
     """Where an include belongs in a file: own header, system, third party, rusm/, ours."""
     if first and bracket == '"' and name.split("/")[0] in (folder, "rusm"):
         return 0
-    if any(name.startswith(header) for header in THIRD_PARTY):
+    if any(name.startswith(header) for header in THIRD_PARTY if header != "rusm_engine.h"):
         return 2
     if bracket == "<":
         return 1

@@ -27,7 +27,7 @@ report() { # report TEXT NAMES: complain when there are names
 for library in "$@"; do
     headers=("$root"/include/rusm/*.h)
     case $library in
-    *core*) headers=($(printf '%s\n' "${headers[@]}" | grep -v '/node\.h$')) ;;
+    *core*) mapfile -t headers < <(printf '%s\n' "${headers[@]}" | grep -v '/node\.h$') ;;
     esac
     names=$(declared "${headers[@]}")
     found=$(exported "$library")
