@@ -40,8 +40,8 @@ typedef struct rusm_node_options {
 
 /* What went wrong, whole: one or more lines without a final newline. */
 typedef struct rusm_problem {
-    int code;     /* RUSM_E... */
-    char *text;   /* owned; rusm_problem_clear */
+    int code;   /* RUSM_E... */
+    char *text; /* owned; rusm_problem_clear */
 } rusm_problem;
 RUSM_API void rusm_problem_clear(rusm_problem *problem);
 

@@ -36,7 +36,8 @@ typedef struct rusm_body_ops {
      * once. Otherwise the body winds down and returns RUSM_STEP_EXIT, or RUSM_STEP_AGAIN to be
      * asked once more. It cannot refuse. */
     rusm_step (*unwind)(rusm_proc *self, void *body);
-    /* Free the body. Called once, on a scheduler, after names are free and watchers are told. */
+    /* Free the body. Called once, on a scheduler, after names are free and before watchers are
+     * told, so that whatever the body held can be had again by who reacts to its end. */
     void (*drop)(void *body);
 } rusm_body_ops;
 
@@ -44,12 +45,12 @@ typedef struct rusm_body_ops {
 typedef struct rusm_spawn_options {
     size_t size;
     const rusm_body_ops *ops;
-    void *body;            /* taken on success */
-    const char *label;     /* copied; NULL = none */
-    rusm_msg *first;       /* first mail; taken on success; NULL = none */
-    rusm_pid monitor_by;   /* gets a DOWN when the process ends, 0 = nobody; must be the caller */
-    uint64_t monitor_ref;  /* the reference in that DOWN */
-    uint32_t flags;        /* RUSM_SPAWN_... */
+    void *body;           /* taken on success */
+    const char *label;    /* copied; NULL = none */
+    rusm_msg *first;      /* first mail; taken on success; NULL = none */
+    rusm_pid monitor_by;  /* gets a DOWN when the process ends, 0 = nobody; must be the caller */
+    uint64_t monitor_ref; /* the reference in that DOWN */
+    uint32_t flags;       /* RUSM_SPAWN_... */
     uint32_t mailbox_messages; /* 0 = the runtime's default */
     uint64_t mailbox_bytes;    /* 0 = the runtime's default */
 } rusm_spawn_options;
@@ -147,8 +148,7 @@ RUSM_API size_t rusm_pid_list(rusm_runtime *rt, rusm_pid *out_pids, size_t cap);
 typedef struct rusm_proc_info rusm_proc_info;
 
 /* A moment's picture of a process. Returns owned. RUSM_ENOPROC, RUSM_ENOMEM. */
-RUSM_API RUSM_MUST_USE int rusm_pid_info(rusm_runtime *rt, rusm_pid pid,
-                                         rusm_proc_info **out_info);
+RUSM_API RUSM_MUST_USE int rusm_pid_info(rusm_runtime *rt, rusm_pid pid, rusm_proc_info **out_info);
 RUSM_API void rusm_proc_info_free(rusm_proc_info *info);
 
 struct rusm_proc_info {

@@ -53,13 +53,13 @@ RUSM_API size_t rusm_runtime_stop(rusm_runtime *rt);
 RUSM_API size_t rusm_runtime_process_count(const rusm_runtime *rt);
 
 typedef struct rusm_runtime_stats {
-    size_t size;            /* set by the caller */
-    uint64_t spawned;       /* since the start */
+    size_t size;      /* set by the caller */
+    uint64_t spawned; /* since the start */
     uint64_t exited;
-    uint64_t sent;          /* messages queued */
-    uint64_t refused;       /* messages refused because a mailbox was at its limit */
-    uint64_t steals;        /* processes that changed scheduler by stealing */
-    uint64_t sleeps;        /* times a scheduler slept in the kernel */
+    uint64_t sent;    /* messages queued */
+    uint64_t refused; /* messages refused because a mailbox was at its limit */
+    uint64_t steals;  /* processes that changed scheduler by stealing */
+    uint64_t sleeps;  /* times a scheduler slept in the kernel */
     uint32_t schedulers;
 } rusm_runtime_stats;
 

@@ -4,9 +4,9 @@
 
 #include "rusm/export.h"
 
-#define RUSM_VERSION_MAJOR 0
-#define RUSM_VERSION_MINOR 1
-#define RUSM_VERSION_PATCH 0
+#define RUSM_VERSION_MAJOR  0
+#define RUSM_VERSION_MINOR  1
+#define RUSM_VERSION_PATCH  0
 #define RUSM_VERSION_STRING "0.1.0"
 
 #ifdef __cplusplus

@@ -22,7 +22,8 @@ void rusm__loop_fini(struct rusm__loop *loop);
 /* Handle what is ready; never waits. */
 void rusm__loop_poll(struct rusm__loop *loop);
 
-/* Wait for something to handle, a wake, or deadline_ns (UINT64_MAX: none). now_ns is the present. */
+/* Wait for something to handle, a wake, or deadline_ns (UINT64_MAX: none). now_ns is the present.
+ */
 void rusm__loop_wait(struct rusm__loop *loop, uint64_t now_ns, uint64_t deadline_ns);
 
 /* Any thread: end the present or the next wait. */

@@ -16,8 +16,6 @@ enum {
     POLL_EVERY_NS = 100000, /* at most this long between two looks at the event loop */
 };
 
-
-
 static void fire_timers(struct rusm__sched *sched, uint64_t now) {
     struct rusm__wheel_node *node;
     while ((node = rusm__wheel_pop(&sched->wheel, now)) != NULL) {

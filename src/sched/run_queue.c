@@ -62,8 +62,8 @@ static uint32_t take(struct rusm__run_queue *queue, struct rusm__task **out, uin
         }
         for (uint32_t i = 0; i < count; i++) {
             /* relaxed: the swap below tells whether what was read here still counts */
-            out[i] = atomic_load_explicit(&queue->ring[(head + i) & RING_MASK],
-                                          memory_order_relaxed);
+            out[i] =
+                atomic_load_explicit(&queue->ring[(head + i) & RING_MASK], memory_order_relaxed);
         }
         /* acq_rel: our reads of the cells are over before the owner may write them again; pairs
          * with the acquire of head in push */
@@ -121,10 +121,12 @@ static struct rusm__task *overflow_take(struct rusm__run_queue *from, struct rus
     pthread_mutex_lock(&from->overflow_lock);
     struct rusm__task *first = rusm__task_list_pop(&from->overflow);
     uint32_t tail = atomic_load_explicit(&to->tail, memory_order_relaxed);
-    uint32_t room = RUSM__RING_SIZE - (tail - atomic_load_explicit(&to->head, memory_order_acquire));
+    uint32_t room =
+        RUSM__RING_SIZE - (tail - atomic_load_explicit(&to->head, memory_order_acquire));
     struct rusm__task *moved[HALF];
     uint32_t count = 0;
-    while (count < HALF && count + 1 < room && (moved[count] = rusm__task_list_pop(&from->overflow))) {
+    while (count < HALF && count + 1 < room &&
+           (moved[count] = rusm__task_list_pop(&from->overflow))) {
         count++;
     }
     atomic_store_explicit(&from->overflow_count, from->overflow.count, memory_order_relaxed);

@@ -145,8 +145,7 @@ static bool take_tasks(struct rusm__sched *sched) {
         return false;
     }
     /* acquire: pairs with send_to */
-    struct rusm__task *newest =
-        atomic_exchange_explicit(&sched->inbox, NULL, memory_order_acquire);
+    struct rusm__task *newest = atomic_exchange_explicit(&sched->inbox, NULL, memory_order_acquire);
     struct rusm__task *oldest = NULL;
     while (newest) {
         struct rusm__task *next = newest->next;
@@ -166,8 +165,7 @@ static bool take_posts(struct rusm__sched *sched) {
     if (!atomic_load_explicit(&sched->posts, memory_order_relaxed)) {
         return false;
     }
-    struct rusm__post *newest =
-        atomic_exchange_explicit(&sched->posts, NULL, memory_order_acquire);
+    struct rusm__post *newest = atomic_exchange_explicit(&sched->posts, NULL, memory_order_acquire);
     struct rusm__post *oldest = NULL;
     while (newest) {
         struct rusm__post *next = newest->next;

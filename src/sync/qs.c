@@ -111,8 +111,8 @@ static void try_advance(struct rusm__qs *qs) {
     uint64_t epoch = atomic_load_explicit(&qs->epoch, memory_order_acquire);
     if (everybody_saw(qs, epoch)) {
         /* acq_rel: everything read before the others' quiescence happens before the frees */
-        atomic_compare_exchange_strong_explicit(&qs->epoch, &epoch, epoch + 1,
-                                                memory_order_acq_rel, memory_order_relaxed);
+        atomic_compare_exchange_strong_explicit(&qs->epoch, &epoch, epoch + 1, memory_order_acq_rel,
+                                                memory_order_relaxed);
     }
 }
 

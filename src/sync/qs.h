@@ -7,8 +7,8 @@
  * member has been quiescent since.
  *
  * The epoch only moves on when every online member has seen it. A member that retires has seen
- * epoch L; the domain is then at L or L + 1, so a reader may have joined at L + 1 at the latest. The
- * object is tagged L + 1 and freed at L + 3: by then every such reader was quiescent. The spare
+ * epoch L; the domain is then at L or L + 1, so a reader may have joined at L + 1 at the latest.
+ * The object is tagged L + 1 and freed at L + 3: by then every such reader was quiescent. The spare
  * epoch is what lets quiesce do without a fence. */
 #ifndef RUSM__SYNC_QS_H
 #define RUSM__SYNC_QS_H

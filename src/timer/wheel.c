@@ -126,8 +126,7 @@ bool rusm__wheel_validate(const struct rusm__wheel *wheel) {
                 const struct rusm__wheel_node *node =
                     rusm__list_entry(at, struct rusm__wheel_node, link);
                 if (node->tick <= wheel->now || level_of(wheel->now, node->tick) != level ||
-                    slot_of(node->tick, level) != slot ||
-                    !(wheel->occupied[level] >> slot & 1)) {
+                    slot_of(node->tick, level) != slot || !(wheel->occupied[level] >> slot & 1)) {
                     return false;
                 }
             }

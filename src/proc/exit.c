@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/* The one place where a process ends:
+ *
+ *     leave the table ─► close the mailbox ─► free names and tags ─► log ─► drop the body
+ *       ─► downs ─► links ─► requests that came too late ─► own monitors ─► memory
+ *
+ * Names are free and the body's resources are back before anybody is told. */
+#include "base/assert.h"
+#include "base/mem.h"
+#include "proc/proc_impl.h"
+
+void rusm__proc_doom(rusm_proc *self, rusm_exit_kind kind, struct rusm__reason *reason) {
+    if (self->doomed) {
+        rusm__reason_unref(reason);
+        return;
+    }
+    self->doomed = true;
+    self->exit_kind = (uint8_t)kind;
+    rusm__reason_unref(self->exit_reason);
+    self->exit_reason = reason;
+}
+
+static void free_words(rusm_proc *self, struct rusm__procs *procs, struct rusm__qs_member *qs) {
+    struct rusm__extra *extra = atomic_load_explicit(&self->extra, memory_order_relaxed);
+    if (extra) {
+        rusm__registry_leave_all(&procs->names, qs, &extra->names);
+        rusm__registry_leave_all(&procs->tags, qs, &extra->tags);
+    }
+}
+
+static void log_end(rusm_proc *self, const struct rusm__procs *procs) {
+    if (!self->logged || !procs->exit_log) {
+        return;
+    }
+    struct rusm__label *label = atomic_load_explicit(&self->label, memory_order_relaxed);
+    procs->exit_log(self->pid, label ? label->text : "", (rusm_exit_kind)self->exit_kind,
+                    self->exit_reason ? self->exit_reason->text : "");
+}
+
+static void tell_watchers(rusm_proc *self, rusm_runtime *rt, struct rusm__extra *extra) {
+    struct rusm__signal *record;
+    while ((record = rusm__records_pop(&extra->watchers)) != NULL) {
+        rusm__signal_notify_down(rt, record, self->pid, (rusm_exit_kind)self->exit_kind,
+                                 self->exit_reason);
+    }
+    while ((record = rusm__records_pop(&extra->links)) != NULL) {
+        rusm__signal_notify_exit(rt, record, self->pid, (rusm_exit_kind)self->exit_kind,
+                                 self->exit_reason);
+    }
+}
+
+/* Monitors that this process had set: the records become the requests to forget them. */
+static void forget_watched(rusm_runtime *rt, struct rusm__extra *extra) {
+    struct rusm__signal *record;
+    while ((record = rusm__records_pop(&extra->watched)) != NULL) {
+        record->head.tag = RUSM__TAG_DEMONITOR;
+        rusm__signal_send(rt, record->peer, record);
+    }
+}
+
+/* Requests that were on their way get the answer that they would have got a moment later. */
+static void answer_late(rusm_proc *self, rusm_runtime *rt, struct rusm_msg *msg) {
+    while (msg) {
+        struct rusm_msg *next = msg->next;
+        struct rusm__signal *signal = (struct rusm__signal *)msg;
+        if (msg->tag == RUSM__TAG_MONITOR) {
+            rusm__signal_notify_down(rt, signal, self->pid, (rusm_exit_kind)self->exit_kind,
+                                     self->exit_reason);
+        } else if (msg->tag == RUSM__TAG_LINK) {
+            rusm__signal_notify_exit(rt, signal, self->pid, (rusm_exit_kind)self->exit_kind,
+                                     self->exit_reason);
+        } else {
+            rusm_msg_free(msg);
+        }
+        msg = next;
+    }
+}
+
+static void free_list(struct rusm_msg *msg) {
+    while (msg) {
+        struct rusm_msg *next = msg->next;
+        rusm_msg_free(msg);
+        msg = next;
+    }
+}
+
+static void reclaim(struct rusm__qs_node *node) {
+    rusm_proc *proc = (rusm_proc *)((char *)node - offsetof(rusm_proc, qs));
+    struct rusm__extra *extra = atomic_load_explicit(&proc->extra, memory_order_relaxed);
+    if (extra) {
+        rusm__records_fini(&extra->watched);
+        rusm__records_fini(&extra->watchers);
+        rusm__records_fini(&extra->links);
+        rusm__mem_free(extra);
+    }
+    rusm__mem_free(atomic_load_explicit(&proc->label, memory_order_relaxed));
+    rusm__reason_unref(proc->exit_reason);
+    rusm__mem_free(proc);
+}
+
+void rusm__proc_finish(rusm_proc *self) {
+    struct rusm__sched *sched = rusm__sched_current();
+    rusm_runtime *rt = rusm__sched_runtime(sched);
+    struct rusm__proc_local *local = rusm__sched_local(sched);
+    struct rusm__procs *procs = rt->procs;
+    struct rusm__qs_member *qs = rusm__sched_qs(sched);
+
+    rusm__table_hide(&procs->table, self->pid);
+    struct rusm_msg *late = rusm__mailbox_close(&self->mailbox);
+    free_words(self, procs, qs);
+    log_end(self, procs);
+    if (self->wake_ns != UINT64_MAX) {
+        rusm_timer_cancel(rt, self->wake_timer);
+    }
+    if (self->ops->drop) {
+        self->ops->drop(self->body);
+    }
+    struct rusm__extra *extra = atomic_load_explicit(&self->extra, memory_order_relaxed);
+    if (extra) {
+        tell_watchers(self, rt, extra);
+        forget_watched(rt, extra);
+        free_list(extra->stash_first);
+    }
+    answer_late(self, rt, late);
+    free_list(self->mailbox.first);
+
+    rusm__table_give(&procs->table, &local->slots, self->pid);
+    rusm__count(&local->exited, 1);
+    rusm__qs_retire(&rt->qs, qs, &self->qs, reclaim);
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+#include "proc/mailbox.h"
+
+#include "base/assert.h"
+
+static struct rusm_msg parked_mark;
+static struct rusm_msg closed_mark;
+#define PARKED (&parked_mark)
+#define CLOSED (&closed_mark)
+
+static uint64_t load_of(const struct rusm_msg *msg) {
+    return ((uint64_t)1 << RUSM__LOAD_SHIFT) + rusm__msg_weight(msg);
+}
+
+void rusm__mailbox_init(struct rusm__mailbox *box, uint32_t max_messages, uint64_t max_bytes) {
+    atomic_init(&box->inbox, NULL);
+    atomic_init(&box->arrived, 0);
+    atomic_init(&box->taken, 0);
+    /* Half of what the counters hold: senders that are refused overshoot for a moment. */
+    box->max_messages =
+        max_messages < RUSM__LOAD_MESSAGES / 2 ? max_messages : (uint32_t)RUSM__LOAD_MESSAGES / 2;
+    box->max_bytes = max_bytes < RUSM__LOAD_BYTES / 2 ? max_bytes : RUSM__LOAD_BYTES / 2;
+    box->first = NULL;
+    box->last = &box->first;
+}
+
+/* ---- senders ---- */
+
+static enum rusm__push push(struct rusm__mailbox *box, struct rusm_msg *msg) {
+    /* relaxed: only compared, never followed */
+    struct rusm_msg *old = atomic_load_explicit(&box->inbox, memory_order_relaxed);
+    do {
+        if (old == CLOSED) {
+            return RUSM__PUSH_CLOSED;
+        }
+        msg->next = old == PARKED ? NULL : old;
+        /* release: publishes the message; pairs with the acquire in take and close. seq_cst for
+         * the sender that goes to sleep right after (see rusm__sched_notify). */
+    } while (!atomic_compare_exchange_weak_explicit(&box->inbox, &old, msg, memory_order_seq_cst,
+                                                    memory_order_relaxed));
+    return old == PARKED ? RUSM__PUSH_WAKE : RUSM__PUSH_OK;
+}
+
+static bool over_limit(const struct rusm__mailbox *box, uint64_t arrived) {
+    /* relaxed: an old value of `taken` may refuse a message that would just have fitted */
+    uint64_t waiting = arrived - atomic_load_explicit(&box->taken, memory_order_relaxed);
+    return (waiting >> RUSM__LOAD_SHIFT) > box->max_messages ||
+           (waiting & RUSM__LOAD_BYTES) > box->max_bytes;
+}
+
+enum rusm__push rusm__mailbox_push(struct rusm__mailbox *box, struct rusm_msg *msg) {
+    uint64_t load = load_of(msg);
+    /* relaxed: a count; the message itself is published by the push */
+    uint64_t arrived = atomic_fetch_add_explicit(&box->arrived, load, memory_order_relaxed) + load;
+    enum rusm__push result = over_limit(box, arrived) ? RUSM__PUSH_FULL : push(box, msg);
+    if (result >= RUSM__PUSH_CLOSED) {
+        atomic_fetch_sub_explicit(&box->arrived, load, memory_order_relaxed);
+    }
+    return result;
+}
+
+enum rusm__push rusm__mailbox_push_signal(struct rusm__mailbox *box, struct rusm_msg *msg) {
+    return push(box, msg);
+}
+
+bool rusm__mailbox_unpark(struct rusm__mailbox *box) {
+    struct rusm_msg *old = PARKED;
+    return atomic_compare_exchange_strong_explicit(&box->inbox, &old, NULL, memory_order_seq_cst,
+                                                   memory_order_relaxed);
+}
+
+/* ---- the receiver ---- */
+
+static struct rusm_msg *reversed(struct rusm_msg *newest) {
+    struct rusm_msg *oldest = NULL;
+    while (newest) {
+        struct rusm_msg *next = newest->next;
+        newest->next = oldest;
+        oldest = newest;
+        newest = next;
+    }
+    return oldest;
+}
+
+struct rusm_msg *rusm__mailbox_take(struct rusm__mailbox *box) {
+    if (!atomic_load_explicit(&box->inbox, memory_order_relaxed)) {
+        return NULL;
+    }
+    /* acquire: pairs with the release in push */
+    struct rusm_msg *newest = atomic_exchange_explicit(&box->inbox, NULL, memory_order_acquire);
+    RUSM_ASSERT(newest != PARKED && newest != CLOSED);
+    return reversed(newest);
+}
+
+void rusm__mailbox_append(struct rusm__mailbox *box, struct rusm_msg *msg) {
+    msg->next = NULL;
+    *box->last = msg;
+    box->last = &msg->next;
+}
+
+void rusm__mailbox_prepend(struct rusm__mailbox *box, struct rusm_msg *first,
+                           struct rusm_msg **last) {
+    *last = box->first;
+    if (!box->first) {
+        box->last = last;
+    }
+    box->first = first;
+}
+
+static void count_taken(struct rusm__mailbox *box, const struct rusm_msg *msg) {
+    /* Only the receiver writes `taken`, so a load and a store do. Both counters run modulo 2^64;
+     * their difference is what matters. */
+    uint64_t taken = atomic_load_explicit(&box->taken, memory_order_relaxed);
+    atomic_store_explicit(&box->taken, taken + load_of(msg), memory_order_relaxed);
+}
+
+struct rusm_msg *rusm__mailbox_pop(struct rusm__mailbox *box) {
+    struct rusm_msg *msg = box->first;
+    if (!msg) {
+        return NULL;
+    }
+    box->first = msg->next;
+    if (!box->first) {
+        box->last = &box->first;
+    }
+    msg->next = NULL;
+    if (msg->tag == RUSM__TAG_DATA && !(msg->flags & RUSM__MSG_TAKEN)) {
+        count_taken(box, msg);
+    }
+    return msg;
+}
+
+bool rusm__mailbox_park(struct rusm__mailbox *box) {
+    struct rusm_msg *old = NULL;
+    /* seq_cst: whoever sets an event flag afterwards sees PARKED; see rusm__proc_wake */
+    return atomic_compare_exchange_strong_explicit(&box->inbox, &old, PARKED, memory_order_seq_cst,
+                                                   memory_order_relaxed);
+}
+
+struct rusm_msg *rusm__mailbox_close(struct rusm__mailbox *box) {
+    struct rusm_msg *newest = atomic_exchange_explicit(&box->inbox, CLOSED, memory_order_acq_rel);
+    RUSM_ASSERT(newest != PARKED && newest != CLOSED);
+    return reversed(newest);
+}
+
+uint32_t rusm__mailbox_depth(const struct rusm__mailbox *box) {
+    uint64_t taken = atomic_load_explicit(&box->taken, memory_order_relaxed);
+    uint64_t arrived = atomic_load_explicit(&box->arrived, memory_order_relaxed);
+    uint64_t messages = (arrived - taken) >> RUSM__LOAD_SHIFT;
+    /* A torn pair can look negative: then it was about empty. */
+    return messages > RUSM__LOAD_MESSAGES / 2 ? 0 : (uint32_t)messages;
+}
+
+bool rusm__mailbox_has_new(const struct rusm__mailbox *box) {
+    return atomic_load_explicit(&box->inbox, memory_order_relaxed) != NULL;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/* A mailbox: many senders, one receiver, bounded in messages and bytes.
+ *
+ *     inbox ──► newest ──► ... ──► oldest        pushed by anybody, one compare-and-swap each
+ *     mail  ──► oldest ──► ... ──► newest        the receiver's own list, filled in one exchange
+ *
+ * Instead of a message `inbox` can hold a mark:
+ *   NULL     nothing new; the process runs or is queued, so nobody needs to wake it
+ *   PARKED   nothing new and the process waits: who replaces this mark must queue it
+ *   CLOSED   the process has ended
+ *
+ * Bounds: senders add to `arrived` before they push; the receiver publishes in `taken` what it has
+ * received. The difference is what waits. Signals count nothing and are never refused. */
+#ifndef RUSM__PROC_MAILBOX_H
+#define RUSM__PROC_MAILBOX_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proc/msg_impl.h"
+
+/* Messages in the upper 24 bits, bytes in the lower 40, so one addition counts both. */
+enum { RUSM__LOAD_SHIFT = 40 };
+#define RUSM__LOAD_BYTES    (((uint64_t)1 << RUSM__LOAD_SHIFT) - 1)
+#define RUSM__LOAD_MESSAGES (UINT64_MAX >> RUSM__LOAD_SHIFT)
+
+struct rusm__mailbox {
+    /* Any thread. */
+    _Atomic(struct rusm_msg *) inbox;
+    _Atomic uint64_t arrived;
+    /* Written by the receiver, read by senders. */
+    _Atomic uint64_t taken;
+    uint64_t max_bytes;
+    uint32_t max_messages;
+    /* Receiver only. */
+    struct rusm_msg *first;
+    struct rusm_msg **last; /* where the next one is linked */
+};
+
+enum rusm__push { RUSM__PUSH_OK, RUSM__PUSH_WAKE, RUSM__PUSH_CLOSED, RUSM__PUSH_FULL };
+
+void rusm__mailbox_init(struct rusm__mailbox *box, uint32_t max_messages, uint64_t max_bytes);
+
+/* Any thread. WAKE: pushed, and the caller must queue the process. CLOSED and FULL: not taken. */
+enum rusm__push rusm__mailbox_push(struct rusm__mailbox *box, struct rusm_msg *msg);
+enum rusm__push rusm__mailbox_push_signal(struct rusm__mailbox *box, struct rusm_msg *msg);
+/* Any thread: turn PARKED into NULL. True: the caller must queue the process. */
+bool rusm__mailbox_unpark(struct rusm__mailbox *box);
+
+/* Receiver: everything new, oldest first; NULL if there is nothing. */
+struct rusm_msg *rusm__mailbox_take(struct rusm__mailbox *box);
+/* Receiver: append to the own list, or put in front of it. */
+void rusm__mailbox_append(struct rusm__mailbox *box, struct rusm_msg *msg);
+void rusm__mailbox_prepend(struct rusm__mailbox *box, struct rusm_msg *first,
+                           struct rusm_msg **last);
+/* Receiver: the next of the own list, no longer counted. */
+struct rusm_msg *rusm__mailbox_pop(struct rusm__mailbox *box);
+/* Receiver: mark as waiting. False: something new is there. */
+bool rusm__mailbox_park(struct rusm__mailbox *box);
+/* Receiver: the end. Everything that was not taken, oldest first. */
+struct rusm_msg *rusm__mailbox_close(struct rusm__mailbox *box);
+
+/* Any thread: how many messages wait. A moment's truth. */
+uint32_t rusm__mailbox_depth(const struct rusm__mailbox *box);
+bool rusm__mailbox_has_new(const struct rusm__mailbox *box);
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/* Messages and signals from the inside: one header, so both ride the same queue. */
+#ifndef RUSM__PROC_MSG_IMPL_H
+#define RUSM__PROC_MSG_IMPL_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "rusm/msg.h"
+
+/* The first three are rusm_msg_kind; the rest never reaches a body. */
+enum rusm__tag {
+    RUSM__TAG_DATA = RUSM_MSG_DATA,
+    RUSM__TAG_DOWN = RUSM_MSG_DOWN,
+    RUSM__TAG_EXIT = RUSM_MSG_EXIT,
+    RUSM__TAG_MONITOR,
+    RUSM__TAG_DEMONITOR,
+    RUSM__TAG_LINK,
+    RUSM__TAG_UNLINK,
+};
+
+enum {
+    RUSM__MSG_LINKED = 1 << 0,    /* an EXIT that came over a link: counts only while linked */
+    RUSM__MSG_UNCHECKED = 1 << 1, /* a DOWN of a monitor made at spawn: no record at the watcher */
+    RUSM__MSG_TAKEN = 1 << 2,     /* was received before (stash): does not count as waiting */
+};
+
+struct rusm_msg {
+    struct rusm_msg *next;
+    uint8_t tag;
+    uint8_t exit_kind;
+    uint16_t flags;
+    uint32_t len; /* bytes of a DATA message behind the header */
+    rusm_pid from;
+    uint64_t ref; /* monitor reference, or the link id of the sender */
+};
+
+/* Why a process ended; shared by all who are told. Immutable. */
+struct rusm__reason {
+    _Atomic uint32_t refs;
+    uint32_t len;
+    char text[]; /* terminated */
+};
+
+struct rusm__reason *rusm__reason_new(const char *text, size_t len); /* NULL when memory is short */
+struct rusm__reason *rusm__reason_ref(struct rusm__reason *reason);  /* NULL is allowed */
+void rusm__reason_unref(struct rusm__reason *reason);
+
+/* Everything but DATA. One allocation serves a monitor or link for its whole life: sent as the
+ * request, kept as the record at the other side, sent back as the notice. So a notice never needs
+ * memory and is never lost. */
+struct rusm__signal {
+    struct rusm_msg head;
+    struct rusm__signal *chain; /* the record set that it is in */
+    rusm_pid peer;              /* of a record: the other side */
+    uint64_t peer_ref;          /* of a link record: the id of the other side's link call, or 0 */
+    struct rusm__reason *reason;
+};
+
+struct rusm__signal *rusm__signal_new(enum rusm__tag tag, rusm_pid from); /* NULL: no memory */
+
+/* Bytes that a message counts against a mailbox's bound. */
+static inline uint64_t rusm__msg_weight(const struct rusm_msg *msg) {
+    return sizeof(struct rusm_msg) + msg->len;
+}
+
+#endif

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+/* What anybody may do with a pid: send, wake, kill, look. */
+#include "rusm/process.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "rusm/error.h"
+
+#include "base/mem.h"
+#include "proc/proc_impl.h"
+
+struct rusm__proc_local *rusm__proc_local(const rusm_runtime *rt) {
+    struct rusm__sched *here = rusm__sched_current_of(rt);
+    return here ? rusm__sched_local(here) : NULL;
+}
+
+bool rusm__read_begin(rusm_runtime *rt) {
+    if (rusm__sched_current_of(rt)) {
+        return false;
+    }
+    rusm__qs_enter(&rt->qs);
+    return true;
+}
+
+void rusm__read_end(rusm_runtime *rt, bool joined) {
+    if (joined) {
+        rusm__qs_exit(&rt->qs);
+    }
+}
+
+/* ---- sending ---- */
+
+static void count_send(rusm_runtime *rt, bool refused) {
+    struct rusm__proc_local *local = rusm__proc_local(rt);
+    if (local) {
+        rusm__count(refused ? &local->refused : &local->sent, 1);
+        return;
+    }
+    struct rusm__proc_local *outside = &rt->procs->locals[rt->sched_count];
+    atomic_fetch_add_explicit(refused ? &outside->refused : &outside->sent, 1,
+                              memory_order_relaxed);
+}
+
+/* Inside a read section. */
+static int deliver(rusm_runtime *rt, rusm_pid to, rusm_msg *msg) {
+    rusm_proc *proc = rusm__table_find(&rt->procs->table, to);
+    if (!proc) {
+        return RUSM_ENOPROC;
+    }
+    switch (rusm__mailbox_push(&proc->mailbox, msg)) {
+    case RUSM__PUSH_WAKE:
+        rusm__proc_queue(rt, proc);
+        break;
+    case RUSM__PUSH_OK:
+        break;
+    case RUSM__PUSH_FULL:
+        count_send(rt, true);
+        return RUSM_EFULL;
+    default:
+        return RUSM_ENOPROC;
+    }
+    count_send(rt, false);
+    return RUSM_OK;
+}
+
+int rusm__msg_deliver(rusm_runtime *rt, rusm_pid to, rusm_msg *msg) {
+    bool joined = rusm__read_begin(rt);
+    int status = deliver(rt, to, msg);
+    rusm__read_end(rt, joined);
+    return status;
+}
+
+int rusm_msg_send(rusm_runtime *rt, rusm_pid to, rusm_msg *msg) {
+    struct rusm__proc_local *local = rusm__proc_local(rt);
+    msg->from = local && local->running ? local->running->pid : 0;
+    msg->flags = 0;
+    return rusm__msg_deliver(rt, to, msg);
+}
+
+/* ---- waking and killing ---- */
+
+static bool raise_event(rusm_runtime *rt, rusm_pid pid, uint32_t event) {
+    bool joined = rusm__read_begin(rt);
+    rusm_proc *proc = rusm__table_find(&rt->procs->table, pid);
+    if (proc) {
+        /* seq_cst, then the mark: pairs with park in run.c */
+        atomic_fetch_or_explicit(&proc->events, event, memory_order_seq_cst);
+        if (rusm__mailbox_unpark(&proc->mailbox)) {
+            rusm__proc_queue(rt, proc);
+        }
+    }
+    rusm__read_end(rt, joined);
+    return proc != NULL;
+}
+
+bool rusm__proc_wake(rusm_runtime *rt, rusm_pid pid) {
+    return raise_event(rt, pid, RUSM__EVENT_WAKE);
+}
+
+bool rusm_pid_kill(rusm_runtime *rt, rusm_pid pid) {
+    return raise_event(rt, pid, RUSM__EVENT_KILL);
+}
+
+bool rusm_pid_is_alive(rusm_runtime *rt, rusm_pid pid) {
+    bool joined = rusm__read_begin(rt);
+    bool alive = rusm__table_find(&rt->procs->table, pid) != NULL;
+    rusm__read_end(rt, joined);
+    return alive;
+}
+
+/* ---- words ---- */
+
+rusm_pid rusm_name_whereis(rusm_runtime *rt, const char *name, size_t len) {
+    rusm_pid pid = 0;
+    bool joined = rusm__read_begin(rt);
+    if (!rusm__registry_find(&rt->procs->names, name, len, &pid, 1)) {
+        pid = 0;
+    }
+    rusm__read_end(rt, joined);
+    return pid;
+}
+
+size_t rusm_tag_whereis(rusm_runtime *rt, const char *tag, size_t len, rusm_pid *out_pids,
+                        size_t cap) {
+    bool joined = rusm__read_begin(rt);
+    size_t count = rusm__registry_find(&rt->procs->tags, tag, len, out_pids, cap);
+    rusm__read_end(rt, joined);
+    return count;
+}
+
+size_t rusm_tag_kill(rusm_runtime *rt, const char *tag, size_t len) {
+    enum { AT_ONCE = 256 };
+    rusm_pid few[AT_ONCE];
+    size_t count = rusm_tag_whereis(rt, tag, len, few, AT_ONCE);
+    rusm_pid *pids = few;
+    size_t cap = AT_ONCE;
+    /* Members may come while we allocate; those are after the call. */
+    if (count > cap) {
+        rusm_pid *all = rusm__mem_try_alloc(count * sizeof(*all));
+        if (all) {
+            pids = all;
+            cap = count;
+            count = rusm_tag_whereis(rt, tag, len, pids, cap);
+        }
+    }
+    size_t killed = 0;
+    for (size_t i = 0; i < count && i < cap; i++) {
+        killed += rusm_pid_kill(rt, pids[i]);
+    }
+    if (pids != few) {
+        rusm__mem_free(pids);
+    }
+    return killed;
+}
+
+/* ---- looking ---- */
+
+struct listing {
+    rusm_pid *pids;
+    size_t cap;
+    size_t count;
+};
+
+static void list_one(rusm_proc *proc, void *arg) {
+    struct listing *listing = arg;
+    if (listing->count < listing->cap) {
+        listing->pids[listing->count] = proc->pid;
+    }
+    listing->count++;
+}
+
+size_t rusm_pid_list(rusm_runtime *rt, rusm_pid *out_pids, size_t cap) {
+    struct listing listing = {.pids = out_pids, .cap = cap};
+    bool joined = rusm__read_begin(rt);
+    rusm__table_each(&rt->procs->table, list_one, &listing);
+    rusm__read_end(rt, joined);
+    return listing.count;
+}
+
+struct measure {
+    size_t names;
+    size_t bytes;
+};
+
+static struct measure measure_names(struct rusm__member *first) {
+    struct measure sum = {0};
+    for (struct rusm__member *at = first; at;
+         at = atomic_load_explicit(&at->own_next, memory_order_acquire)) {
+        sum.names++;
+        sum.bytes += at->word->len + 1u;
+    }
+    return sum;
+}
+
+/* One block: the record, the array of names, the texts. Names that are added meanwhile are at the
+ * front, so the walk starts where the measuring did and finds the same or fewer. */
+static rusm_proc_info *new_info(struct rusm__member *names, const struct rusm__label *label) {
+    struct measure sum = measure_names(names);
+    size_t array = sum.names * sizeof(char *);
+    rusm_proc_info *info =
+        rusm__mem_try_zalloc(sizeof(*info) + array + sum.bytes + (label ? label->len + 1u : 0));
+    if (!info) {
+        return NULL;
+    }
+    info->names = (const char **)(info + 1);
+    char *text = (char *)info->names + array;
+    for (struct rusm__member *at = names; at && info->name_count < sum.names;
+         at = atomic_load_explicit(&at->own_next, memory_order_acquire)) {
+        memcpy(text, at->word->text, at->word->len + 1u);
+        info->names[info->name_count++] = text;
+        text += at->word->len + 1u;
+    }
+    if (label) {
+        memcpy(text, label->text, label->len + 1u);
+        info->label = text;
+    }
+    return info;
+}
+
+static int read_info(rusm_runtime *rt, rusm_pid pid, rusm_proc_info **out_info) {
+    rusm_proc *proc = rusm__table_find(&rt->procs->table, pid);
+    if (!proc) {
+        return RUSM_ENOPROC;
+    }
+    struct rusm__extra *extra = atomic_load_explicit(&proc->extra, memory_order_acquire);
+    rusm_proc_info *info =
+        new_info(extra ? atomic_load_explicit(&extra->names, memory_order_acquire) : NULL,
+                 atomic_load_explicit(&proc->label, memory_order_acquire));
+    if (!info) {
+        return RUSM_ENOMEM;
+    }
+    info->pid = pid;
+    info->mailbox_depth = rusm__mailbox_depth(&proc->mailbox);
+    info->trap_exit = atomic_load_explicit(&proc->trap_exit, memory_order_relaxed);
+    if (extra) {
+        info->links = atomic_load_explicit(&extra->links.count, memory_order_relaxed);
+        info->monitors = atomic_load_explicit(&extra->watchers.count, memory_order_relaxed);
+    }
+    *out_info = info;
+    return RUSM_OK;
+}
+
+int rusm_pid_info(rusm_runtime *rt, rusm_pid pid, rusm_proc_info **out_info) {
+    *out_info = NULL;
+    bool joined = rusm__read_begin(rt);
+    int status = read_info(rt, pid, out_info);
+    rusm__read_end(rt, joined);
+    return status;
+}
+
+void rusm_proc_info_free(rusm_proc_info *info) {
+    rusm__mem_free(info);
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/* A process from the inside. Stays in this folder. */
+#ifndef RUSM__PROC_PROC_IMPL_H
+#define RUSM__PROC_PROC_IMPL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "proc/label.h"
+#include "proc/mailbox.h"
+#include "proc/proc.h"
+#include "proc/records.h"
+#include "proc/registry.h"
+#include "proc/table.h"
+#include "proc/timers.h"
+#include "sched/runtime.h"
+
+/* Reasons to run a process although nothing is in its mailbox. */
+enum {
+    RUSM__EVENT_WAKE = 1u << 0,
+    RUSM__EVENT_KILL = 1u << 1,
+};
+
+/* What only few processes need; made on first use, by the process itself. */
+struct rusm__extra {
+    struct rusm__records watched;       /* monitors that this process set, by reference */
+    struct rusm__records watchers;      /* monitors of others on it, by reference */
+    struct rusm__records links;         /* by peer */
+    struct rusm__member *_Atomic names; /* newest first; readers walk it */
+    struct rusm__member *_Atomic tags;
+    struct rusm_msg *stash_first;
+    struct rusm_msg **stash_last;
+};
+
+struct rusm_proc {
+    struct rusm__task task; /* first: the schedulers know the process by it */
+    rusm_pid pid;
+    const rusm_body_ops *ops;
+    void *body;
+
+    /* Any thread. */
+    struct rusm__mailbox mailbox;
+    _Atomic uint32_t events;
+
+    /* Written by the process itself (or its exit), read by anyone. */
+    _Atomic bool trap_exit;
+    _Atomic(struct rusm__label *) label;
+    _Atomic(struct rusm__extra *) extra;
+
+    /* The process itself. */
+    bool logged;
+    bool doomed; /* to end: `exit_kind` and `exit_reason` say why */
+    uint8_t exit_kind;
+    struct rusm__reason *exit_reason;
+    rusm_timer wake_timer;
+    uint64_t wake_ns; /* what wake_timer is armed for; UINT64_MAX: not armed */
+
+    struct rusm__qs_node qs; /* after its end */
+};
+
+/* Per scheduler; the last one is shared by plain threads, under procs->outside_lock. */
+struct rusm__proc_local {
+    struct rusm__slot_cache slots;
+    struct rusm__timer_slab timers;
+    uint64_t next_ref;
+    rusm_proc *running;
+    /* Counters: written by the owner (plain threads: under the lock), read by anyone. */
+    _Atomic uint64_t spawned, exited, sent, refused;
+    char pad[RUSM__CACHELINE];
+};
+
+struct rusm__procs {
+    struct rusm__table table;
+    struct rusm__registry names;
+    struct rusm__registry tags;
+    struct rusm__proc_local *locals; /* one per scheduler, then the outside one */
+    pthread_mutex_t outside_lock;
+    uint32_t default_messages;
+    uint64_t default_bytes;
+    rusm__exit_log exit_log;
+    _Atomic bool closing; /* no process starts any more */
+};
+
+/* A counter that one thread writes. */
+static inline void rusm__count(_Atomic uint64_t *counter, uint64_t more) {
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + more,
+                          memory_order_relaxed);
+}
+
+/* ---- access ---- */
+
+/* The local part of the calling scheduler, or NULL on a plain thread. */
+struct rusm__proc_local *rusm__proc_local(const rusm_runtime *rt);
+
+/* Around look-ups: a scheduler of rt needs nothing, a plain thread joins the domain. */
+bool rusm__read_begin(rusm_runtime *rt); /* what to pass to rusm__read_end */
+void rusm__read_end(rusm_runtime *rt, bool joined);
+
+struct rusm__extra *rusm__proc_extra(rusm_proc *self); /* makes it; NULL: no memory */
+
+/* ---- steps of a life ---- */
+
+void rusm__proc_run(struct rusm__sched *sched, struct rusm__task *task); /* run.c */
+void rusm__proc_finish(rusm_proc *self);                                 /* exit.c */
+/* The first reason stays. Takes reason. */
+void rusm__proc_doom(rusm_proc *self, rusm_exit_kind kind, struct rusm__reason *reason);
+
+/* signal.c: handle one item of the inbox: signals are acted upon, mail goes to the own list. */
+void rusm__proc_accept(rusm_proc *self, struct rusm_msg *msg);
+/* Send a signal; freed if nobody is there. Caller is inside a read section. True if delivered. */
+bool rusm__signal_send(rusm_runtime *rt, rusm_pid to, struct rusm__signal *signal);
+/* Turn a request or record into its notice and send it to the other side. */
+void rusm__signal_notify_down(rusm_runtime *rt, struct rusm__signal *record, rusm_pid dead,
+                              rusm_exit_kind kind, struct rusm__reason *reason);
+void rusm__signal_notify_exit(rusm_runtime *rt, struct rusm__signal *record, rusm_pid dead,
+                              rusm_exit_kind kind, struct rusm__reason *reason);
+/* As rusm_msg_send, but `from` stays as it is. */
+int rusm__msg_deliver(rusm_runtime *rt, rusm_pid to, rusm_msg *msg);
+/* Unique in the runtime. */
+uint64_t rusm__ref_new(rusm_proc *self);
+
+/* Queue the process if a push said so. */
+static inline void rusm__proc_queue(rusm_runtime *rt, rusm_proc *proc) {
+    rusm__sched_ready(rt, &proc->task, RUSM__READY_WAKE);
+}
+
+#endif

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT */
+#include "proc/registry.h"
+
+#include <string.h>
+
+#include "rusm/error.h"
+
+#include "base/mem.h"
+
+enum { FIRST_BUCKETS = 16 };
+
+static struct rusm__registry_shard *shard_of(struct rusm__registry *registry, uint64_t hash) {
+    return &registry->shards[hash >> 58];
+}
+
+static struct rusm__word_table *table_new(uint32_t buckets, uint32_t link) {
+    struct rusm__word_table *table =
+        rusm__mem_try_zalloc(sizeof(*table) + buckets * sizeof(table->buckets[0]));
+    if (table) {
+        table->mask = buckets - 1;
+        table->link = link;
+    }
+    return table;
+}
+
+int rusm__registry_init(struct rusm__registry *registry, struct rusm__qs *qs, bool exclusive) {
+    registry->qs = qs;
+    registry->exclusive = exclusive;
+    registry->key = rusm__hash_key_random();
+    for (unsigned i = 0; i < RUSM__REGISTRY_SHARDS; i++) {
+        struct rusm__registry_shard *shard = &registry->shards[i];
+        pthread_mutex_init(&shard->lock, NULL);
+        atomic_init(&shard->table, table_new(FIRST_BUCKETS, 0));
+        if (!atomic_load_explicit(&shard->table, memory_order_relaxed)) {
+            for (unsigned j = 0; j < i; j++) {
+                rusm__mem_free(atomic_load(&registry->shards[j].table));
+            }
+            return RUSM_ENOMEM;
+        }
+    }
+    return RUSM_OK;
+}
+
+void rusm__registry_fini(struct rusm__registry *registry) {
+    for (unsigned i = 0; i < RUSM__REGISTRY_SHARDS; i++) {
+        rusm__mem_free(atomic_load(&registry->shards[i].table));
+        pthread_mutex_destroy(&registry->shards[i].lock);
+    }
+}
+
+static bool word_is(const struct rusm__word *word, uint64_t hash, const char *text, size_t len) {
+    return word->hash == hash && word->len == len && memcmp(word->text, text, len) == 0;
+}
+
+/* Read section or lock. */
+static struct rusm__word *find_word(struct rusm__registry_shard *shard, uint64_t hash,
+                                    const char *text, size_t len) {
+    /* acquire, here and below: pairs with the release that linked the object */
+    struct rusm__word_table *table = atomic_load_explicit(&shard->table, memory_order_acquire);
+    struct rusm__word *word =
+        atomic_load_explicit(&table->buckets[hash & table->mask], memory_order_acquire);
+    while (word && !word_is(word, hash, text, len)) {
+        word = atomic_load_explicit(&word->next[table->link], memory_order_acquire);
+    }
+    return word;
+}
+
+static void table_add(struct rusm__word_table *table, struct rusm__word *word) {
+    _Atomic(struct rusm__word *) *bucket = &table->buckets[word->hash & table->mask];
+    atomic_store_explicit(&word->next[table->link],
+                          atomic_load_explicit(bucket, memory_order_relaxed), memory_order_relaxed);
+    atomic_store_explicit(bucket, word, memory_order_release); /* publishes the word */
+}
+
+static void reclaim_table(struct rusm__qs_node *node) {
+    rusm__mem_free(node); /* qs is the first field of tables, words and members */
+}
+
+static void grow_locked(struct rusm__registry *registry, struct rusm__registry_shard *shard,
+                        struct rusm__qs_member *qs) {
+    struct rusm__word_table *old = atomic_load_explicit(&shard->table, memory_order_relaxed);
+    uint64_t epoch = atomic_load_explicit(&registry->qs->epoch, memory_order_acquire);
+    if (shard->words <= old->mask || (shard->grown_epoch && epoch < shard->grown_epoch + 3)) {
+        return;
+    }
+    struct rusm__word_table *table = table_new((old->mask + 1) * 2, old->link ^ 1);
+    if (!table) {
+        return; /* longer chains until the next try */
+    }
+    for (uint32_t i = 0; i <= old->mask; i++) {
+        struct rusm__word *word = atomic_load_explicit(&old->buckets[i], memory_order_relaxed);
+        for (; word; word = atomic_load_explicit(&word->next[old->link], memory_order_relaxed)) {
+            table_add(table, word);
+        }
+    }
+    atomic_store_explicit(&shard->table, table, memory_order_release);
+    shard->grown_epoch = epoch;
+    rusm__qs_retire(registry->qs, qs, &old->qs, reclaim_table);
+}
+
+static struct rusm__word *add_word(struct rusm__registry *registry,
+                                   struct rusm__registry_shard *shard, struct rusm__qs_member *qs,
+                                   uint64_t hash, const char *text, size_t len) {
+    struct rusm__word *word = rusm__mem_try_zalloc(sizeof(*word) + len + 1);
+    if (word) {
+        word->hash = hash;
+        word->len = (uint32_t)len;
+        memcpy(word->text, text, len);
+        shard->words++;
+        grow_locked(registry, shard, qs);
+        table_add(atomic_load_explicit(&shard->table, memory_order_relaxed), word);
+    }
+    return word;
+}
+
+static void remove_word(struct rusm__registry *registry, struct rusm__registry_shard *shard,
+                        struct rusm__qs_member *qs, struct rusm__word *word) {
+    struct rusm__word_table *table = atomic_load_explicit(&shard->table, memory_order_relaxed);
+    _Atomic(struct rusm__word *) *where = &table->buckets[word->hash & table->mask];
+    struct rusm__word *at;
+    while ((at = atomic_load_explicit(where, memory_order_relaxed)) != word) {
+        where = &at->next[table->link];
+    }
+    atomic_store_explicit(where,
+                          atomic_load_explicit(&word->next[table->link], memory_order_relaxed),
+                          memory_order_release);
+    shard->words--;
+    rusm__qs_retire(registry->qs, qs, &word->qs, reclaim_table);
+}
+
+static void add_member(struct rusm__word *word, struct rusm__member *member) {
+    struct rusm__member *first = atomic_load_explicit(&word->members, memory_order_relaxed);
+    member->word = word;
+    atomic_store_explicit(&member->next, first, memory_order_relaxed);
+    if (first) {
+        first->previous = member;
+    }
+    atomic_store_explicit(&word->members, member, memory_order_release); /* publishes the member */
+}
+
+static int join_locked(struct rusm__registry *registry, struct rusm__registry_shard *shard,
+                       struct rusm__qs_member *qs, uint64_t hash, const char *text, size_t len,
+                       struct rusm__member *member) {
+    struct rusm__word *word = find_word(shard, hash, text, len);
+    if (word && registry->exclusive) {
+        return RUSM_EEXIST;
+    }
+    if (!word) {
+        word = add_word(registry, shard, qs, hash, text, len);
+    }
+    if (!word) {
+        return RUSM_ENOMEM;
+    }
+    add_member(word, member);
+    return RUSM_OK;
+}
+
+static struct rusm__member *_Atomic *find_own(struct rusm__member *_Atomic *own, const char *text,
+                                              size_t len) {
+    for (;;) {
+        struct rusm__member *member = atomic_load_explicit(own, memory_order_relaxed);
+        if (!member) {
+            return NULL;
+        }
+        if (member->word->len == len && memcmp(member->word->text, text, len) == 0) {
+            return own;
+        }
+        own = &member->own_next;
+    }
+}
+
+int rusm__registry_join(struct rusm__registry *registry, struct rusm__qs_member *qs,
+                        const char *text, size_t len, rusm_pid pid,
+                        struct rusm__member *_Atomic *own) {
+    if (find_own(own, text, len)) {
+        return RUSM_EEXIST;
+    }
+    struct rusm__member *member = rusm__mem_try_zalloc(sizeof(*member));
+    if (!member) {
+        return RUSM_ENOMEM;
+    }
+    member->pid = pid;
+    uint64_t hash = rusm__hash_bytes(&registry->key, text, len);
+    struct rusm__registry_shard *shard = shard_of(registry, hash);
+    pthread_mutex_lock(&shard->lock);
+    int status = join_locked(registry, shard, qs, hash, text, len, member);
+    pthread_mutex_unlock(&shard->lock);
+    if (status) {
+        rusm__mem_free(member);
+        return status;
+    }
+    atomic_store_explicit(&member->own_next, atomic_load_explicit(own, memory_order_relaxed),
+                          memory_order_relaxed);
+    atomic_store_explicit(own, member, memory_order_release);
+    return RUSM_OK;
+}
+
+static void leave_word(struct rusm__registry *registry, struct rusm__qs_member *qs,
+                       struct rusm__member *member) {
+    struct rusm__word *word = member->word;
+    struct rusm__registry_shard *shard = shard_of(registry, word->hash);
+    pthread_mutex_lock(&shard->lock);
+    struct rusm__member *next = atomic_load_explicit(&member->next, memory_order_relaxed);
+    if (next) {
+        next->previous = member->previous;
+    }
+    if (member->previous) {
+        atomic_store_explicit(&member->previous->next, next, memory_order_release);
+    } else {
+        atomic_store_explicit(&word->members, next, memory_order_release);
+    }
+    if (!atomic_load_explicit(&word->members, memory_order_relaxed)) {
+        remove_word(registry, shard, qs, word);
+    }
+    pthread_mutex_unlock(&shard->lock);
+    rusm__qs_retire(registry->qs, qs, &member->qs, reclaim_table);
+}
+
+static void unlink_own(struct rusm__member *_Atomic *where) {
+    struct rusm__member *member = atomic_load_explicit(where, memory_order_relaxed);
+    atomic_store_explicit(where, atomic_load_explicit(&member->own_next, memory_order_relaxed),
+                          memory_order_release);
+}
+
+int rusm__registry_leave(struct rusm__registry *registry, struct rusm__qs_member *qs,
+                         const char *text, size_t len, struct rusm__member *_Atomic *own) {
+    struct rusm__member *_Atomic *where = find_own(own, text, len);
+    if (!where) {
+        return RUSM_ENOTFOUND;
+    }
+    struct rusm__member *member = atomic_load_explicit(where, memory_order_relaxed);
+    unlink_own(where);
+    leave_word(registry, qs, member);
+    return RUSM_OK;
+}
+
+void rusm__registry_leave_all(struct rusm__registry *registry, struct rusm__qs_member *qs,
+                              struct rusm__member *_Atomic *own) {
+    struct rusm__member *member;
+    while ((member = atomic_load_explicit(own, memory_order_relaxed)) != NULL) {
+        unlink_own(own);
+        leave_word(registry, qs, member);
+    }
+}
+
+size_t rusm__registry_find(struct rusm__registry *registry, const char *text, size_t len,
+                           rusm_pid *out_pids, size_t cap) {
+    uint64_t hash = rusm__hash_bytes(&registry->key, text, len);
+    struct rusm__word *word = find_word(shard_of(registry, hash), hash, text, len);
+    size_t count = 0;
+    struct rusm__member *member =
+        word ? atomic_load_explicit(&word->members, memory_order_acquire) : NULL;
+    for (; member; member = atomic_load_explicit(&member->next, memory_order_acquire)) {
+        if (count < cap) {
+            out_pids[count] = member->pid;
+        }
+        count++;
+    }
+    return count;
+}

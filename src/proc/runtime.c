@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/* The life of a runtime, and its counters. */
+#include "rusm/runtime.h"
+
+#include <sched.h>
+#include <time.h>
+
+#include "rusm/error.h"
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "proc/proc_impl.h"
+
+enum { MAX_SCHEDULERS = 250, DEFAULT_PROCESSES = 4194304, DEFAULT_MESSAGES = 1048576 };
+static const uint64_t DEFAULT_BYTES = 256ull << 20;
+
+const char *rusm_exit_kind_name(rusm_exit_kind kind) {
+    static const char *const names[] = {"normal", "killed", "crashed", "noproc"};
+    return kind >= RUSM_EXIT_NORMAL && kind <= RUSM_EXIT_NOPROC ? names[kind] : "unknown";
+}
+
+static uint32_t usable_cores(void) {
+    cpu_set_t set;
+    int count = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+    return count < 1 ? 1 : count > MAX_SCHEDULERS ? MAX_SCHEDULERS : (uint32_t)count;
+}
+
+static void free_locals(struct rusm__procs *procs, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        rusm__timer_slab_fini(&procs->locals[i].timers);
+    }
+    rusm__mem_free(procs->locals);
+}
+
+static int init_procs(rusm_runtime *rt, const rusm_runtime_options *opts, uint32_t count) {
+    struct rusm__procs *procs = rt->procs;
+    procs->default_messages = opts->mailbox_messages ? opts->mailbox_messages : DEFAULT_MESSAGES;
+    procs->default_bytes = opts->mailbox_bytes ? opts->mailbox_bytes : DEFAULT_BYTES;
+    pthread_mutex_init(&procs->outside_lock, NULL);
+    procs->locals = rusm__mem_try_zalloc((count + 1) * sizeof(*procs->locals));
+    if (!procs->locals) {
+        return RUSM_ENOMEM;
+    }
+    uint32_t most = opts->max_processes ? opts->max_processes : DEFAULT_PROCESSES;
+    int status = rusm__table_init(&procs->table, most, count + 1);
+    if (status) {
+        return status;
+    }
+    status = rusm__registry_init(&procs->names, &rt->qs, true);
+    if (status) {
+        goto fail_names;
+    }
+    status = rusm__registry_init(&procs->tags, &rt->qs, false);
+    if (status) {
+        goto fail_tags;
+    }
+    return RUSM_OK;
+fail_tags:
+    rusm__registry_fini(&procs->names);
+fail_names:
+    rusm__table_fini(&procs->table);
+    return status;
+}
+
+static int start(rusm_runtime *rt, uint32_t count) {
+    static const struct rusm__sched_hooks hooks = {.run = rusm__proc_run,
+                                                   .timer = rusm__timer_fire};
+    void *locals[MAX_SCHEDULERS];
+    for (uint32_t i = 0; i < count; i++) {
+        locals[i] = &rt->procs->locals[i];
+    }
+    return rusm__scheds_start(rt, count, &hooks, locals);
+}
+
+int rusm_runtime_start(const rusm_runtime_options *opts, rusm_runtime **out_rt) {
+    static const rusm_runtime_options defaults = {.size = sizeof(defaults)};
+    opts = opts ? opts : &defaults;
+    *out_rt = NULL;
+    if (opts->size != sizeof(*opts) || opts->schedulers > MAX_SCHEDULERS ||
+        opts->max_processes > (1u << 30)) {
+        return RUSM_EINVAL;
+    }
+    uint32_t count = opts->schedulers ? opts->schedulers : usable_cores();
+    rusm_runtime *rt = rusm__mem_try_zalloc_aligned(sizeof(*rt), RUSM__CACHELINE);
+    struct rusm__procs *procs = rusm__mem_try_zalloc_aligned(sizeof(*procs), RUSM__CACHELINE);
+    int status = rt && procs ? RUSM_OK : RUSM_ENOMEM;
+    if (status == RUSM_OK) {
+        rt->procs = procs;
+        status = init_procs(rt, opts, count);
+    }
+    if (status) {
+        goto fail;
+    }
+    status = start(rt, count);
+    if (status) {
+        rusm__registry_fini(&procs->tags);
+        rusm__registry_fini(&procs->names);
+        rusm__table_fini(&procs->table);
+        goto fail;
+    }
+    *out_rt = rt;
+    return RUSM_OK;
+fail:
+    if (procs) {
+        rusm__mem_free(procs->locals);
+    }
+    rusm__mem_free(procs);
+    rusm__mem_free(rt);
+    return status;
+}
+
+static void kill_one(rusm_proc *proc, void *rt) {
+    rusm_pid_kill(rt, proc->pid);
+}
+
+/* Kill what is there until nothing is: a process may have been started just before `closing`. */
+static void kill_all(rusm_runtime *rt) {
+    const struct timespec pause = {.tv_nsec = (long)RUSM__MS};
+    while (rusm_runtime_process_count(rt) > 0) {
+        rusm__qs_enter(&rt->qs);
+        rusm__table_each(&rt->procs->table, kill_one, rt);
+        rusm__qs_exit(&rt->qs);
+        nanosleep(&pause, NULL);
+    }
+}
+
+size_t rusm_runtime_stop(rusm_runtime *rt) {
+    RUSM_CHECK(!rusm__sched_current_of(rt));
+    struct rusm__procs *procs = rt->procs;
+    size_t alive = rusm_runtime_process_count(rt);
+    atomic_store_explicit(&procs->closing, true, memory_order_seq_cst);
+    kill_all(rt);
+    uint32_t count = rt->sched_count;
+    rusm__scheds_stop(rt);
+    rusm__registry_fini(&procs->tags);
+    rusm__registry_fini(&procs->names);
+    rusm__table_fini(&procs->table);
+    free_locals(procs, count + 1);
+    pthread_mutex_destroy(&procs->outside_lock);
+    rusm__mem_free(procs);
+    rusm__mem_free(rt);
+    return alive;
+}
+
+int rusm_runtime_get_stats(const rusm_runtime *rt, rusm_runtime_stats *stats) {
+    if (!stats || stats->size != sizeof(*stats)) {
+        return RUSM_EINVAL;
+    }
+    *stats = (rusm_runtime_stats){.size = sizeof(*stats), .schedulers = rt->sched_count};
+    /* Ends first: a process that starts and ends meanwhile must not look like minus one. */
+    for (uint32_t i = 0; i <= rt->sched_count; i++) {
+        const struct rusm__proc_local *local = &rt->procs->locals[i];
+        stats->exited += atomic_load_explicit(&local->exited, memory_order_acquire);
+    }
+    for (uint32_t i = 0; i <= rt->sched_count; i++) {
+        const struct rusm__proc_local *local = &rt->procs->locals[i];
+        stats->spawned += atomic_load_explicit(&local->spawned, memory_order_acquire);
+        stats->sent += atomic_load_explicit(&local->sent, memory_order_relaxed);
+        stats->refused += atomic_load_explicit(&local->refused, memory_order_relaxed);
+    }
+    for (uint32_t i = 0; i < rt->sched_count; i++) {
+        stats->steals += rusm__sched_steals(rusm__sched_get(rt, i));
+        stats->sleeps += rusm__sched_sleeps(rusm__sched_get(rt, i));
+    }
+    return RUSM_OK;
+}
+
+size_t rusm_runtime_process_count(const rusm_runtime *rt) {
+    rusm_runtime_stats stats = {.size = sizeof(stats)};
+    int status = rusm_runtime_get_stats(rt, &stats);
+    RUSM_ASSERT(status == RUSM_OK);
+    (void)status;
+    return (size_t)(stats.spawned - stats.exited);
+}
+
+void rusm__runtime_set_exit_log(rusm_runtime *rt, rusm__exit_log log) {
+    rt->procs->exit_log = log;
+}

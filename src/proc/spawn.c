@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/* How a process comes to be. Nothing shared is written but the new slot and the run queue. */
+#include "rusm/process.h"
+
+#include <string.h>
+
+#include "rusm/error.h"
+
+#include "base/mem.h"
+#include "proc/proc_impl.h"
+
+enum { LABEL_MAX_BYTES = 255 };
+
+struct rusm__label *rusm__label_new(const char *text, size_t len) {
+    len = len < LABEL_MAX_BYTES ? len : LABEL_MAX_BYTES;
+    struct rusm__label *label = rusm__mem_try_alloc(sizeof(*label) + len + 1);
+    if (label) {
+        label->len = (uint32_t)len;
+        memcpy(label->text, text, len);
+        label->text[len] = '\0';
+    }
+    return label;
+}
+
+struct rusm__extra *rusm__proc_extra(rusm_proc *self) {
+    struct rusm__extra *extra = atomic_load_explicit(&self->extra, memory_order_relaxed);
+    if (!extra && (extra = rusm__mem_try_zalloc(sizeof(*extra))) != NULL) {
+        extra->links.by_peer = 1;
+        extra->stash_last = &extra->stash_first;
+        /* release: publishes the empty sets to those who ask for information */
+        atomic_store_explicit(&self->extra, extra, memory_order_release);
+    }
+    return extra;
+}
+
+static void init(rusm_proc *proc, const rusm_runtime *rt, const rusm_spawn_options *opts) {
+    proc->ops = opts->ops;
+    proc->body = opts->body;
+    proc->logged = opts->flags & RUSM_SPAWN_LOGGED;
+    proc->wake_ns = UINT64_MAX;
+    proc->task.pinned = opts->flags & RUSM_SPAWN_PINNED;
+    const struct rusm__procs *procs = rt->procs;
+    rusm__mailbox_init(&proc->mailbox,
+                       opts->mailbox_messages ? opts->mailbox_messages : procs->default_messages,
+                       opts->mailbox_bytes ? opts->mailbox_bytes : procs->default_bytes);
+}
+
+/* What the options ask to be there from the first moment. */
+static int equip(rusm_proc *proc, const rusm_spawn_options *opts) {
+    if (opts->label) {
+        struct rusm__label *label = rusm__label_new(opts->label, strlen(opts->label));
+        if (!label) {
+            return RUSM_ENOMEM;
+        }
+        atomic_init(&proc->label, label);
+    }
+    if (opts->monitor_by) {
+        struct rusm__signal *record = rusm__signal_new(RUSM__TAG_MONITOR, opts->monitor_by);
+        struct rusm__extra *extra = record ? rusm__proc_extra(proc) : NULL;
+        if (!extra) {
+            rusm__mem_free(record);
+            return RUSM_ENOMEM;
+        }
+        record->peer = opts->monitor_by;
+        record->head.ref = opts->monitor_ref;
+        record->head.flags = RUSM__MSG_UNCHECKED;
+        rusm__records_add(&extra->watchers, record);
+    }
+    return RUSM_OK;
+}
+
+static void discard(rusm_proc *proc) {
+    struct rusm__extra *extra = atomic_load_explicit(&proc->extra, memory_order_relaxed);
+    if (extra) {
+        rusm__mem_free(rusm__records_pop(&extra->watchers));
+        rusm__records_fini(&extra->watchers);
+        rusm__mem_free(extra);
+    }
+    rusm__mem_free(atomic_load_explicit(&proc->label, memory_order_relaxed));
+    rusm__mem_free(proc);
+}
+
+static int take_pid(rusm_runtime *rt, struct rusm__proc_local *local, rusm_pid *out_pid) {
+    struct rusm__procs *procs = rt->procs;
+    if (local) {
+        int status = rusm__table_take(&procs->table, &local->slots, out_pid);
+        if (status == RUSM_OK) {
+            rusm__count(&local->spawned, 1);
+        }
+        return status;
+    }
+    struct rusm__proc_local *outside = &procs->locals[rt->sched_count];
+    pthread_mutex_lock(&procs->outside_lock);
+    int status = rusm__table_take(&procs->table, &outside->slots, out_pid);
+    if (status == RUSM_OK) {
+        rusm__count(&outside->spawned, 1);
+    }
+    pthread_mutex_unlock(&procs->outside_lock);
+    return status;
+}
+
+static void start(rusm_runtime *rt, rusm_proc *proc, const rusm_spawn_options *opts) {
+    struct rusm__sched *here = rusm__sched_current_of(rt);
+    if (here) {
+        proc->task.home = (uint16_t)rusm__sched_index(here);
+    } else {
+        proc->task.home =
+            (uint16_t)(atomic_fetch_add_explicit(&rt->next_remote, 1, memory_order_relaxed) %
+                       rt->sched_count);
+    }
+    if (opts->first) {
+        opts->first->next = NULL;
+        rusm__mailbox_append(&proc->mailbox, opts->first);
+        atomic_store_explicit(&proc->mailbox.arrived,
+                              ((uint64_t)1 << RUSM__LOAD_SHIFT) + rusm__msg_weight(opts->first),
+                              memory_order_relaxed);
+    }
+    rusm__table_publish(&rt->procs->table, proc->pid, proc);
+    rusm__sched_ready(rt, &proc->task,
+                      opts->flags & RUSM_SPAWN_NEXT ? RUSM__READY_NEXT : RUSM__READY_TAIL);
+}
+
+static bool is_valid(const rusm_spawn_options *opts) {
+    return opts && opts->size == sizeof(*opts) && opts->ops && opts->ops->step &&
+           !(opts->flags & ~(uint32_t)(RUSM_SPAWN_PINNED | RUSM_SPAWN_NEXT | RUSM_SPAWN_LOGGED));
+}
+
+int rusm_proc_spawn(rusm_runtime *rt, const rusm_spawn_options *opts, rusm_pid *out_pid) {
+    if (!out_pid) {
+        return RUSM_EINVAL;
+    }
+    *out_pid = 0;
+    if (!rt || !is_valid(opts)) {
+        return RUSM_EINVAL;
+    }
+    /* relaxed: a stop kills what it finds until nothing is left, so a late start is found too */
+    if (atomic_load_explicit(&rt->procs->closing, memory_order_relaxed)) {
+        return RUSM_ESTATE;
+    }
+    rusm_proc *proc = rusm__mem_try_zalloc(sizeof(*proc));
+    if (!proc) {
+        return RUSM_ENOMEM;
+    }
+    init(proc, rt, opts);
+    int status = equip(proc, opts);
+    if (status == RUSM_OK) {
+        status = take_pid(rt, rusm__proc_local(rt), &proc->pid);
+    }
+    if (status) {
+        discard(proc);
+        return status;
+    }
+    rusm_pid pid = proc->pid; /* the process may be gone once it was started */
+    start(rt, proc, opts);
+    *out_pid = pid;
+    return RUSM_OK;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/* Timers that send a message or wake a process.
+ *
+ * A timer lives in the slab and the wheel of one scheduler. Its id names scheduler, place and
+ * generation, so a late cancel cannot hit another timer:
+ *
+ *     63      32 31          8 7        0
+ *     generation |   index    | owner
+ *
+ * `state` holds generation and ARMED or not; whoever moves it away from ARMED has the timer: the
+ * owner when it fires, anybody who cancels. A canceller on another thread hands the timer to its
+ * owner, which takes it out of the wheel. Timers that plain threads set belong to an outside slab
+ * (under a lock) and are put into the wheel of scheduler 0. */
+#ifndef RUSM__PROC_TIMERS_H
+#define RUSM__PROC_TIMERS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "rusm/process.h"
+
+#include "timer/wheel.h"
+
+struct rusm__sched;
+
+struct rusm__timer {
+    struct rusm__wheel_node node;
+    _Atomic uint64_t state;
+    rusm_pid to;
+    rusm_msg *msg;            /* NULL: wake */
+    struct rusm__timer *next; /* free, or cancelled elsewhere */
+    uint32_t index;
+    uint8_t owner;
+};
+
+enum { RUSM__TIMER_CHUNK = 1024, RUSM__TIMER_CHUNKS = 16384 };
+
+struct rusm__timer_slab {
+    /* Owner (outside slab: under its lock). */
+    struct rusm__timer *free;
+    uint32_t count; /* timers made so far */
+    /* Any thread: chunks appear and stay. Made on first use. */
+    _Atomic(struct rusm__timer *) *_Atomic chunks;
+    _Atomic(struct rusm__timer *) cancelled; /* handed to the owner, newest first */
+};
+
+/* Frees what is still armed; the schedulers have stopped. */
+void rusm__timer_slab_fini(struct rusm__timer_slab *slab);
+
+/* A timer without a message: wakes `to`. On a scheduler. RUSM_ENOMEM. */
+int rusm__timer_wake(rusm_runtime *rt, uint64_t deadline_ns, rusm_pid to, rusm_timer *out_timer);
+
+/* Scheduler hook: the node is due. */
+void rusm__timer_fire(struct rusm__sched *sched, struct rusm__wheel_node *node);
+
+#endif
