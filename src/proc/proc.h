@@ -30,4 +30,7 @@ void rusm__runtime_set_exit_log(rusm_runtime *rt, rusm__exit_log log);
 /* The running process' mailbox holds bytes of this much (see process-info). */
 uint32_t rusm__proc_mail_depth(const rusm_proc *self);
 
+/* Names and tags that the running process holds, counted by walking them. */
+uint32_t rusm__proc_word_count(const rusm_proc *self);
+
 #endif

@@ -153,6 +153,21 @@ void rusm_proc_leave(rusm_proc *self, const char *tag, size_t len) {
     }
 }
 
+static uint32_t count_own(struct rusm__member *_Atomic *own) {
+    uint32_t count = 0;
+    /* relaxed: only the process itself changes its list */
+    struct rusm__member *at = atomic_load_explicit(own, memory_order_relaxed);
+    for (; at; at = atomic_load_explicit(&at->own_next, memory_order_relaxed)) {
+        count++;
+    }
+    return count;
+}
+
+uint32_t rusm__proc_word_count(const rusm_proc *self) {
+    struct rusm__extra *extra = atomic_load_explicit(&self->extra, memory_order_relaxed);
+    return extra ? count_own(&extra->names) + count_own(&extra->tags) : 0;
+}
+
 /* ---- label ---- */
 
 static void reclaim_label(struct rusm__qs_node *node) {
