@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* Refusals in the log. Runs on the guest's stack: short lines, cut targets. */
+#include "hostcall/gate.h"
+
+#include <stdio.h>
+
+#include "base/log.h"
+
+#define TARGET_MAX 64 /* bytes of a guest's text in our own lines */
+
+static const struct {
+    const char *call;
+    const char *remedy;
+} denials[] = {
+    [RUSM__REFUSED_SPAWN] = {"actor.spawn", "`allow-spawn = true`"},
+    [RUSM__REFUSED_MONITOR] = {"actor.monitor", "`allow-spawn = true` (or "
+                                                "`allow-process-control = true`)"},
+    [RUSM__REFUSED_LIST] = {"actor.list-processes", "`allow-process-control = true`"},
+    [RUSM__REFUSED_INFO] = {"actor.info", "`allow-process-control = true`"},
+    [RUSM__REFUSED_IS_ALIVE] = {"actor.is-alive", "`allow-process-control = true`"},
+    [RUSM__REFUSED_KILL] = {"actor.kill", "`allow-process-control = true`"},
+    [RUSM__REFUSED_KILL_TAG] = {"pg.kill-tag", "`allow-process-control = true`"},
+    [RUSM__REFUSED_KV] = {"kv", "`allow-storage = true`"},
+};
+
+void rusm__gate_deny(struct rusm__guest *guest, enum rusm__refusal what, const void *target,
+                     size_t len) {
+    if (!rusm__component_first_time(guest->component, what))
+        return;
+    rusm__log(RUSM__LOG_WARN, "rusm", "denied",
+              "%s#%llu  %s of %.*s%s; to allow it put %s under [capabilities.%s]",
+              rusm__component_name(guest->component), (unsigned long long)guest->pid,
+              denials[what].call, (int)(len < TARGET_MAX ? len : TARGET_MAX), (const char *)target,
+              len > TARGET_MAX ? "..." : "", denials[what].remedy, guest->profile->name);
+}
+
+void rusm__gate_deny_pid(struct rusm__guest *guest, enum rusm__refusal what, rusm_pid target) {
+    char text[32];
+    int len = snprintf(text, sizeof(text), "#%llu", (unsigned long long)target);
+    rusm__gate_deny(guest, what, text, (size_t)len);
+}
+
+void rusm__gate_limit(struct rusm__guest *guest, enum rusm__refusal what, const void *text,
+                      size_t len) {
+    if (!rusm__component_first_time(guest->component, what))
+        return;
+    rusm__log(RUSM__LOG_WARN, "rusm", "limit", "%s#%llu  %.*s",
+              rusm__component_name(guest->component), (unsigned long long)guest->pid, (int)len,
+              (const char *)text);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* Gates: what a guest's profile grants. A refusal is told to people once per component and kind of
+ * call, with the line of the manifest that would allow it; the guest gets its answer every time. */
+#ifndef RUSM__HOSTCALL_GATE_H
+#define RUSM__HOSTCALL_GATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "sandbox/sandbox.h"
+
+/* What can be refused: a bit of rusm__component_first_time each. */
+enum rusm__refusal {
+    RUSM__REFUSED_SPAWN,
+    RUSM__REFUSED_MONITOR,
+    RUSM__REFUSED_LIST,
+    RUSM__REFUSED_INFO,
+    RUSM__REFUSED_IS_ALIVE,
+    RUSM__REFUSED_KILL,
+    RUSM__REFUSED_KILL_TAG,
+    RUSM__REFUSED_KV,
+    /* limits: no grant would help */
+    RUSM__REFUSED_SEND,  /* the receiver's mailbox is full */
+    RUSM__REFUSED_NAME,  /* max-names */
+    RUSM__REFUSED_CHILD, /* max-children, or no room for a guest */
+};
+
+/* A capability is missing. target names what it was wanted for. */
+void rusm__gate_deny(struct rusm__guest *guest, enum rusm__refusal what, const void *target,
+                     size_t len);
+void rusm__gate_deny_pid(struct rusm__guest *guest, enum rusm__refusal what, rusm_pid target);
+
+/* A limit was met; the text says which. */
+void rusm__gate_limit(struct rusm__guest *guest, enum rusm__refusal what, const void *text,
+                      size_t len);
+
+#endif

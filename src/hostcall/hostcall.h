@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* What guests may call: the table of struct rusm__host_calls, filled. One per node.
+ *
+ *   open -> fill the sandbox's options -> open the sandbox -> load and add components
+ *        -> first spawn ... the runtime stops -> close the sandbox -> close -> close the store
+ *
+ * Threads: open, add and close on one thread, and nothing is added once guests run; the calls
+ * themselves come from every scheduler. */
+#ifndef RUSM__HOSTCALL_HOSTCALL_H
+#define RUSM__HOSTCALL_HOSTCALL_H
+
+#include "rusm/export.h"
+
+#include "sandbox/sandbox.h"
+
+struct rusm__hostcall;
+struct rusm__kv;
+
+struct rusm__hostcall_options {
+    rusm_runtime *runtime;
+    struct rusm__kv *store; /* borrowed; NULL: none is configured */
+};
+
+/* RUSM_ENOMEM. */
+RUSM_MUST_USE int rusm__hostcall_open(const struct rusm__hostcall_options *options,
+                                      struct rusm__hostcall **out_hostcall);
+/* After the sandbox is closed and before the store is. Waits for writes that guests left behind.
+ * NULL is allowed. */
+void rusm__hostcall_close(struct rusm__hostcall *hostcall);
+
+/* Set host, host_data, calls_bytes and guest_end. */
+void rusm__hostcall_fill(struct rusm__hostcall *hostcall, struct rusm__sandbox_options *options);
+
+/* Make a component known to actor.spawn under its name, or a name known as a template that only
+ * spawn-from may start. RUSM_EEXIST, RUSM_ENOMEM. */
+RUSM_MUST_USE int rusm__hostcall_add(struct rusm__hostcall *hostcall,
+                                     struct rusm__component *component);
+RUSM_MUST_USE int rusm__hostcall_add_template(struct rusm__hostcall *hostcall, const char *name);
+
+#endif

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/* Inside of the hostcall folder: the state of one guest's calls and what the interfaces share. */
+#ifndef RUSM__HOSTCALL_HOSTCALL_IMPL_H
+#define RUSM__HOSTCALL_HOSTCALL_IMPL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "hostcall/gate.h"
+#include "hostcall/hostcall.h"
+#include "hostcall/registry.h"
+#include "hostcall/store.h"
+
+struct rusm__kv_call;
+
+struct rusm__hostcall {
+    rusm_runtime *runtime;
+    struct rusm__store store;
+    struct rusm__registered registered;
+};
+
+/* A timer that the guest set. Handles grow, so an array in order of setting is sorted by handle. */
+struct rusm__guest_timer {
+    uint64_t handle;
+    uint64_t deadline_ns; /* from here on it has fired, or will without being stopped */
+    rusm_timer timer;
+    bool dead; /* cancelled */
+};
+
+struct rusm__guest_timers {
+    struct rusm__guest_timer *items;
+    uint32_t count;
+    uint32_t cap;
+    uint64_t next_handle;
+};
+
+/* guest->calls: zeroed when the guest is made, used on the scheduler that runs it. */
+struct rusm__calls {
+    /* the receive that is under way */
+    uint64_t deadline_ns;
+    bool has_timeout;
+    bool wake_is_set;
+    /* the ledger: what the guest makes the host hold */
+    uint32_t monitors;    /* DOWNs that are still to come */
+    uint32_t front_count; /* messages that unstash put in front of the mailbox */
+    uint64_t front_bytes; /* and their weight */
+    uint32_t stash_count;
+    uint64_t stash_bytes;
+    struct rusm__guest_timers timers;
+    /* owned; NULL until needed */
+    struct rusm__kv_call *kv;
+    char *trap_text;
+    char *who;     /* the first column of its log lines */
+    char down[64]; /* the rendered death that was received last; copied before the next call */
+};
+
+static inline struct rusm__calls *rusm__calls_of(struct rusm__guest *guest) {
+    return guest->calls;
+}
+
+static inline struct rusm__hostcall *rusm__hostcall_of(const struct rusm__guest *guest) {
+    return guest->host_data;
+}
+
+static inline rusm_runtime *rusm__runtime_of(const struct rusm__guest *guest) {
+    return rusm__hostcall_of(guest)->runtime;
+}
+
+/* End the guest with this text; answers RUSM__CALL_TRAP. */
+RUSM_PRINTF(2, 3) uint32_t rusm__hostcall_trap(struct rusm__guest *guest, const char *format, ...);
+
+/* ---- what an answer's owner may be ---- */
+
+/* A block of rusm__mem_* as it is; a message, marked in the lowest bit. */
+static inline void *rusm__owner_of_msg(rusm_msg *msg) {
+    return (void *)((uintptr_t)msg | 1);
+}
+
+/* Hand out the buffer's bytes with it. The buffer is empty afterwards. */
+struct rusm__bytes rusm__bytes_take(struct rusm__buf *buf);
+struct rusm__bytes rusm__bytes_static(const char *text);
+
+/* ---- the interfaces ---- */
+
+/* actor.c */
+uint64_t rusm__actor_own_pid(struct rusm__guest *guest);
+uint32_t rusm__actor_spawn(struct rusm__guest *guest, struct rusm__slice component,
+                           uint64_t *out_pid, struct rusm__bytes *out_error);
+uint32_t rusm__actor_list_processes(struct rusm__guest *guest, const uint64_t **out_pids,
+                                    size_t *out_count, void **out_owner);
+uint32_t rusm__actor_info(struct rusm__guest *guest, uint64_t pid,
+                          struct rusm__process_info *out_info);
+uint32_t rusm__actor_is_alive(struct rusm__guest *guest, uint64_t pid);
+uint32_t rusm__actor_kill(struct rusm__guest *guest, uint64_t pid);
+void rusm__actor_monitor(struct rusm__guest *guest, uint64_t target);
+/* names.c */
+uint32_t rusm__actor_register(struct rusm__guest *guest, struct rusm__slice name);
+uint32_t rusm__actor_unregister(struct rusm__guest *guest, struct rusm__slice name);
+uint32_t rusm__actor_whereis(struct rusm__guest *guest, struct rusm__slice name, uint64_t *out_pid);
+void rusm__actor_set_label(struct rusm__guest *guest, struct rusm__slice label);
+/* mail.c */
+uint32_t rusm__actor_send(struct rusm__guest *guest, uint64_t to, struct rusm__slice message);
+void rusm__actor_receive_begin(struct rusm__guest *guest, uint32_t has_timeout,
+                               uint64_t timeout_ms);
+uint32_t rusm__actor_receive_poll(struct rusm__guest *guest, struct rusm__bytes *out_message);
+uint32_t rusm__actor_stash(struct rusm__guest *guest, struct rusm__slice message);
+void rusm__actor_unstash(struct rusm__guest *guest);
+/* A message of the guest's bytes; RUSM__CALL_TRAP when it is too long or memory is short. */
+uint32_t rusm__mail_copy(struct rusm__guest *guest, struct rusm__slice bytes, rusm_msg **out_msg);
+/* timer.c */
+uint32_t rusm__actor_send_after(struct rusm__guest *guest, uint64_t to, uint64_t delay_ms,
+                                struct rusm__slice message, uint64_t *out_timer);
+uint32_t rusm__actor_cancel_timer(struct rusm__guest *guest, uint64_t timer);
+void rusm__timers_fini(struct rusm__guest_timers *timers);
+/* log.c */
+void rusm__guest_log(struct rusm__guest *guest, uint32_t level, struct rusm__slice text);
+/* The first column of its lines is made anew from this label; false when memory is short. */
+bool rusm__guest_log_relabel(struct rusm__guest *guest, const char *label, size_t len);
+/* pg.c */
+uint32_t rusm__pg_register_tag(struct rusm__guest *guest, struct rusm__slice tag);
+void rusm__pg_unregister_tag(struct rusm__guest *guest, struct rusm__slice tag);
+uint32_t rusm__pg_whereis_tag(struct rusm__guest *guest, struct rusm__slice tag,
+                              const uint64_t **out_pids, size_t *out_count, void **out_owner);
+uint32_t rusm__pg_kill_tag(struct rusm__guest *guest, struct rusm__slice tag);
+/* kv.c */
+void rusm__guest_kv_begin(struct rusm__guest *guest, uint32_t op, struct rusm__slice bucket,
+                          struct rusm__slice key, struct rusm__slice value);
+uint32_t rusm__guest_kv_poll(struct rusm__guest *guest, struct rusm__kv_answer *out_answer);
+void rusm__guest_kv_end(struct rusm__guest *guest);
+/* serve.c */
+const struct rusm__connection_info *rusm__guest_connection(struct rusm__guest *guest);
+
+#endif

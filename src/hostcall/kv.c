@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+/* kv: the durable store for guests.
+ *
+ *   begin   read:  the question is noted             write: it is queued, everything is copied
+ *   poll    read:  asks to be run off the stack,     write: PENDING until the commit thread says
+ *                  where the store is looked at;            that it is durable, and wakes
+ *                  then the answer is there
+ *
+ * So neither the file nor its flushes are ever met on a guest's stack, and no scheduler waits for a
+ * disk. A guest has one call at a time; its block is kept for the next one. */
+#include "hostcall/hostcall_impl.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "rusm/error.h"
+
+#include "base/mem.h"
+#include "kv/kv.h"
+#include "proc/proc.h"
+
+enum state {
+    IDLE,    /* the block waits for its next call */
+    ASKED,   /* a read that was not looked up yet */
+    WRITING, /* the commit thread holds it, too */
+    DONE,    /* `code` and what belongs to it is set */
+};
+
+struct rusm__kv_call {
+    struct rusm__store *store;
+    rusm_pid pid;
+    /* WRITING until the commit thread stores DONE: release, so that the poll that sees it (acquire)
+     * sees the result. All other states are the guest's own. */
+    _Atomic int state;
+    bool orphaned; /* the guest is gone; guarded by store->lock */
+    enum rusm__kv_op op;
+    int code;
+    bool found;
+    struct rusm__kv_value value; /* owned until it is handed out */
+    struct rusm__kv_keys keys;
+    struct rusm__kv_error error;
+    size_t bucket_len, key_len;
+    unsigned char text[RUSM__KV_MAX_KEY_BYTES]; /* bucket and key of a read */
+};
+
+/* What a list hands out is what the store made. */
+static_assert(sizeof(struct rusm__slice) == sizeof(struct rusm__kv_bytes) &&
+                  offsetof(struct rusm__slice, len) == offsetof(struct rusm__kv_bytes, len),
+              "the same layout");
+
+static int state_of(struct rusm__kv_call *call) {
+    return atomic_load_explicit(&call->state, memory_order_acquire);
+}
+
+static void set_state(struct rusm__kv_call *call, enum state state) {
+    atomic_store_explicit(&call->state, (int)state, memory_order_release);
+}
+
+static void finish(struct rusm__kv_call *call, int code) {
+    call->code = code;
+    set_state(call, DONE);
+}
+
+static void fail(struct rusm__kv_call *call, int code, const char *text) {
+    snprintf(call->error.text, sizeof(call->error.text), "%s", text);
+    finish(call, code);
+}
+
+/* ---- reads, off the stack ---- */
+
+static void look_up(struct rusm__kv_call *call, struct rusm__kv_reader *reader) {
+    struct rusm__kv_bytes bucket = {call->text, call->bucket_len};
+    struct rusm__kv_bytes key = {call->text + call->bucket_len, call->key_len};
+    int code = RUSM_EINVAL;
+    switch (call->op) {
+    case RUSM__KV_GET:
+        code = rusm__kv_get(reader, bucket, key, &call->value, &call->error);
+        call->found = code == RUSM_OK;
+        code = code == RUSM_ENOTFOUND ? RUSM_OK : code;
+        break;
+    case RUSM__KV_EXISTS:
+        code = rusm__kv_exists(reader, bucket, key, &call->found, &call->error);
+        break;
+    case RUSM__KV_LIST:
+        code = rusm__kv_list(reader, bucket, &call->keys, &call->error);
+        break;
+    case RUSM__KV_SET:
+    case RUSM__KV_DELETE:
+        break;
+    }
+    finish(call, code);
+}
+
+static bool read_now(struct rusm__guest *guest) {
+    struct rusm__kv_call *call = rusm__calls_of(guest)->kv;
+    struct rusm__kv_reader *reader;
+    int code = rusm__store_reader(call->store, &reader, &call->error);
+    if (code < 0)
+        finish(call, code);
+    else
+        look_up(call, reader);
+    return true;
+}
+
+static void ask(struct rusm__kv_call *call, struct rusm__slice bucket, struct rusm__slice key) {
+    if (bucket.len > sizeof(call->text) || key.len > sizeof(call->text) - bucket.len) {
+        snprintf(call->error.text, sizeof(call->error.text),
+                 "bucket and key have %zu bytes together, the limit is %zu", bucket.len + key.len,
+                 sizeof(call->text));
+        finish(call, RUSM_ETOOBIG);
+        return;
+    }
+    memcpy(call->text, bucket.ptr, bucket.len);
+    memcpy(call->text + bucket.len, key.ptr, key.len);
+    call->bucket_len = bucket.len;
+    call->key_len = key.len;
+    set_state(call, ASKED);
+}
+
+/* ---- writes ---- */
+
+/* On the commit thread. */
+static void written(void *arg, const struct rusm__kv_result *result) {
+    struct rusm__kv_call *call = arg;
+    struct rusm__store *store = call->store;
+    pthread_mutex_lock(&store->lock);
+    if (call->orphaned) {
+        rusm__mem_free(call);
+    } else {
+        rusm_pid pid = call->pid;
+        call->found = result->existed;
+        fail(call, result->code, result->text);
+        /* From here on the call is the guest's. Without a process nobody waits any more. */
+        (void)rusm__proc_wake(store->runtime, pid);
+    }
+    if (--store->owed == 0)
+        pthread_cond_broadcast(&store->quiet);
+    pthread_mutex_unlock(&store->lock);
+}
+
+static void owe(struct rusm__store *store, int more) {
+    pthread_mutex_lock(&store->lock);
+    store->owed += (uint64_t)(int64_t)more;
+    if (!store->owed)
+        pthread_cond_broadcast(&store->quiet);
+    pthread_mutex_unlock(&store->lock);
+}
+
+static void submit(struct rusm__kv_call *call, struct rusm__slice bucket, struct rusm__slice key,
+                   struct rusm__slice value) {
+    struct rusm__kv *kv = call->store->kv;
+    struct rusm__kv_bytes in = {bucket.ptr, bucket.len};
+    struct rusm__kv_bytes name = {key.ptr, key.len};
+    struct rusm__kv_bytes data = {value.ptr, value.len};
+    owe(call->store, 1);
+    set_state(call, WRITING);
+    int code = call->op == RUSM__KV_SET
+                   ? rusm__kv_set(kv, in, name, data, written, call, &call->error)
+                   : rusm__kv_delete(kv, in, name, written, call, &call->error);
+    if (code < 0) {
+        owe(call->store, -1);
+        finish(call, code);
+    }
+}
+
+/* ---- the calls ---- */
+
+static void deny(struct rusm__guest *guest, struct rusm__slice bucket) {
+    rusm__gate_deny(guest, RUSM__REFUSED_KV, bucket.ptr, bucket.len);
+}
+
+/* The guest's block, ready for a call; NULL when memory is short. */
+static struct rusm__kv_call *prepare(struct rusm__guest *guest, uint32_t op) {
+    struct rusm__calls *calls = rusm__calls_of(guest);
+    if (!calls->kv)
+        calls->kv = rusm__mem_try_zalloc(sizeof(*calls->kv));
+    if (!calls->kv)
+        return NULL;
+    calls->kv->store = &rusm__hostcall_of(guest)->store;
+    calls->kv->pid = guest->pid;
+    calls->kv->op = (enum rusm__kv_op)op;
+    calls->kv->found = false;
+    calls->kv->error.text[0] = '\0';
+    return calls->kv;
+}
+
+void rusm__guest_kv_begin(struct rusm__guest *guest, uint32_t op, struct rusm__slice bucket,
+                          struct rusm__slice key, struct rusm__slice value) {
+    struct rusm__kv_call *call = prepare(guest, op);
+    if (!call)
+        return; /* the poll finds none */
+    if (!guest->profile->storage) {
+        deny(guest, bucket);
+        fail(call, RUSM_EPERM, "kv denied: missing the storage capability");
+    } else if (!call->store->kv) {
+        fail(call, RUSM_ESTATE, "kv unavailable: no store configured on this node");
+    } else if (op == RUSM__KV_SET || op == RUSM__KV_DELETE) {
+        submit(call, bucket, key, value);
+    } else {
+        ask(call, bucket, key);
+    }
+}
+
+static struct rusm__bytes error_text(const struct rusm__kv_call *call) {
+    const char *text = call ? call->error.text : "out of memory";
+    return rusm__bytes_static(*text ? text : rusm_error_text(call->code));
+}
+
+/* What was found changes hands with the answer. */
+static uint32_t answer(struct rusm__kv_call *call, struct rusm__kv_answer *out) {
+    set_state(call, IDLE);
+    if (call->code < 0) {
+        out->value = error_text(call);
+        return RUSM__CALL_NONE;
+    }
+    out->found = call->found;
+    if (call->op == RUSM__KV_GET && call->found)
+        out->value = (struct rusm__bytes){call->value.data, call->value.len, call->value.data};
+    if (call->op == RUSM__KV_LIST) {
+        out->keys = (const struct rusm__slice *)(const void *)call->keys.keys;
+        out->key_count = call->keys.count;
+        out->keys_owner = call->keys.keys;
+    }
+    call->value = (struct rusm__kv_value){0};
+    call->keys = (struct rusm__kv_keys){0};
+    return RUSM__CALL_OK;
+}
+
+uint32_t rusm__guest_kv_poll(struct rusm__guest *guest, struct rusm__kv_answer *out_answer) {
+    struct rusm__kv_call *call = rusm__calls_of(guest)->kv;
+    *out_answer = (struct rusm__kv_answer){0};
+    if (!call) {
+        out_answer->value = error_text(NULL);
+        return RUSM__CALL_NONE;
+    }
+    switch (state_of(call)) {
+    case DONE:
+        return answer(call, out_answer);
+    case ASKED:
+        guest->off_stack = read_now;
+        return RUSM__CALL_PENDING;
+    default:
+        return RUSM__CALL_PENDING;
+    }
+}
+
+/* The guest ended, maybe in the middle of a write: then the callback frees the block. */
+void rusm__guest_kv_end(struct rusm__guest *guest) {
+    struct rusm__calls *calls = rusm__calls_of(guest);
+    struct rusm__kv_call *call = calls->kv;
+    if (!call)
+        return;
+    calls->kv = NULL;
+    struct rusm__store *store = call->store;
+    pthread_mutex_lock(&store->lock);
+    bool writing = state_of(call) == WRITING;
+    call->orphaned = writing;
+    pthread_mutex_unlock(&store->lock);
+    if (writing)
+        return;
+    rusm__mem_free(call->value.data);
+    rusm__mem_free(call->keys.keys);
+    rusm__mem_free(call);
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/* actor: messages. One copy out of the sender's memory at send, one into the receiver's at receive;
+ * between the two the message is handed over by pointer.
+ *
+ * Waiting: receive_poll looks into the mailbox and answers PENDING; mail wakes the process, which
+ * resumes the instance, which polls again. A deadline is an absolute time, so polls in between do
+ * not move it. */
+#include "hostcall/hostcall_impl.h"
+
+#include <stdio.h>
+
+#include "rusm/error.h"
+
+#include "base/assert.h"
+#include "base/clock.h"
+
+/* What a message weighs besides its bytes, and how much a mailbox holds if the profile does not
+ * say (the runtime's own default). */
+#define MESSAGE_WEIGHT        64u
+#define MAILBOX_BYTES_DEFAULT ((uint64_t)256 << 20)
+
+/* ---- send ---- */
+
+uint32_t rusm__mail_copy(struct rusm__guest *guest, struct rusm__slice bytes, rusm_msg **out_msg) {
+    uint64_t limit = guest->profile->max_message_bytes;
+    *out_msg = NULL;
+    if (bytes.len > limit)
+        return rusm__hostcall_trap(guest,
+                                   "a message of %zu bytes is over the limit of %llu "
+                                   "(`max-message-bytes` under [capabilities.%s])",
+                                   bytes.len, (unsigned long long)limit, guest->profile->name);
+    int code = rusm_msg_copy(bytes.ptr, bytes.len, out_msg);
+    if (code < 0)
+        return rusm__hostcall_trap(guest, "a message of %zu bytes: %s", bytes.len,
+                                   rusm_error_text(code));
+    return RUSM__CALL_OK;
+}
+
+static void tell_full(struct rusm__guest *guest, rusm_pid to) {
+    char text[96];
+    int len =
+        snprintf(text, sizeof(text), "a message to #%llu is dropped: its mailbox is at its limit",
+                 (unsigned long long)to);
+    rusm__gate_limit(guest, RUSM__REFUSED_SEND, text, (size_t)len);
+}
+
+/* Nobody there: nothing happens. Full: dropped, counted by the runtime, told once. */
+uint32_t rusm__actor_send(struct rusm__guest *guest, uint64_t to, struct rusm__slice message) {
+    rusm_msg *msg;
+    if (rusm__mail_copy(guest, message, &msg) != RUSM__CALL_OK)
+        return RUSM__CALL_TRAP;
+    int code = rusm_msg_send(rusm__runtime_of(guest), to, msg);
+    if (code < 0)
+        rusm_msg_free(msg);
+    if (code == RUSM_EFULL)
+        tell_full(guest, to);
+    return RUSM__CALL_OK;
+}
+
+/* ---- receive ---- */
+
+void rusm__actor_receive_begin(struct rusm__guest *guest, uint32_t has_timeout,
+                               uint64_t timeout_ms) {
+    struct rusm__calls *calls = rusm__calls_of(guest);
+    calls->has_timeout = has_timeout;
+    if (has_timeout)
+        calls->deadline_ns = timeout_ms ? rusm__deadline_ms(rusm__clock_ns(), timeout_ms) : 0;
+}
+
+/* What unstash put in front comes first, so these counts follow exactly what is left of it. */
+static void leave_front(struct rusm__calls *calls, size_t len) {
+    if (!calls->front_count)
+        return;
+    calls->front_count--;
+    calls->front_bytes -= len + MESSAGE_WEIGHT;
+}
+
+static void hand_out(struct rusm__calls *calls, rusm_msg *msg, struct rusm__bytes *out) {
+    *out = (struct rusm__bytes){rusm_msg_data(msg), rusm_msg_len(msg), rusm__owner_of_msg(msg)};
+    leave_front(calls, out->len);
+}
+
+/* Exactly these bytes, which guests compare. */
+static void hand_out_down(struct rusm__calls *calls, rusm_msg *msg, struct rusm__bytes *out) {
+    int len = snprintf(calls->down, sizeof(calls->down), "{\"__down\":\"%llu\",\"reason\":\"%s\"}",
+                       (unsigned long long)rusm_msg_from(msg),
+                       rusm_exit_kind_name(rusm_msg_exit_kind(msg)));
+    *out = (struct rusm__bytes){(const unsigned char *)calls->down, (size_t)len, NULL};
+    if (calls->monitors)
+        calls->monitors--;
+    rusm_msg_free(msg);
+}
+
+static bool take_mail(struct rusm__guest *guest, struct rusm__bytes *out) {
+    struct rusm__calls *calls = rusm__calls_of(guest);
+    for (;;) {
+        rusm_msg *msg = rusm_proc_receive(guest->proc);
+        if (!msg)
+            return false;
+        switch (rusm_msg_get_kind(msg)) {
+        case RUSM_MSG_DATA:
+            hand_out(calls, msg, out);
+            return true;
+        case RUSM_MSG_DOWN:
+            hand_out_down(calls, msg, out);
+            return true;
+        default: /* exit signals become mail only for those who trap, which a guest cannot */
+            rusm_msg_free(msg);
+        }
+    }
+}
+
+/* Taking a request back needs no memory, so it does not fail; if it did, the guest would be polled
+ * once for nothing. */
+static void forget_wake(struct rusm__guest *guest) {
+    struct rusm__calls *calls = rusm__calls_of(guest);
+    if (calls->wake_is_set && RUSM_NEVER(rusm_proc_wake_at(guest->proc, UINT64_MAX) < 0))
+        return;
+    calls->wake_is_set = false;
+}
+
+static uint32_t wait_for_mail(struct rusm__guest *guest) {
+    struct rusm__calls *calls = rusm__calls_of(guest);
+    if (!calls->has_timeout)
+        return RUSM__CALL_PENDING;
+    if (!calls->deadline_ns || rusm__clock_ns() >= calls->deadline_ns)
+        return RUSM__CALL_NONE;
+    if (!calls->wake_is_set && rusm_proc_wake_at(guest->proc, calls->deadline_ns) < 0)
+        return rusm__hostcall_trap(guest, "no memory for the deadline of receive-timeout");
+    calls->wake_is_set = true;
+    return RUSM__CALL_PENDING;
+}
+
+uint32_t rusm__actor_receive_poll(struct rusm__guest *guest, struct rusm__bytes *out_message) {
+    uint32_t answer = take_mail(guest, out_message) ? RUSM__CALL_OK : wait_for_mail(guest);
+    if (answer != RUSM__CALL_PENDING)
+        forget_wake(guest);
+    return answer;
+}
+
+/* ---- stash ---- */
+
+static uint64_t mailbox_bytes(const struct rusm__guest *guest) {
+    uint64_t bytes = guest->profile->mailbox_bytes;
+    return bytes ? bytes : MAILBOX_BYTES_DEFAULT;
+}
+
+/* A guest may stash bytes that it never received, so what it has set aside and what it put back and
+ * did not receive again is bounded together, by the size of a mailbox. */
+uint32_t rusm__actor_stash(struct rusm__guest *guest, struct rusm__slice message) {
+    struct rusm__calls *calls = rusm__calls_of(guest);
+    uint64_t held = calls->stash_bytes + calls->front_bytes;
+    if (held + message.len + MESSAGE_WEIGHT > mailbox_bytes(guest))
+        return rusm__hostcall_trap(guest,
+                                   "the stash holds %llu bytes and may hold %llu "
+                                   "(`mailbox-bytes` under [capabilities.%s])",
+                                   (unsigned long long)held,
+                                   (unsigned long long)mailbox_bytes(guest), guest->profile->name);
+    rusm_msg *msg;
+    if (rusm__mail_copy(guest, message, &msg) != RUSM__CALL_OK)
+        return RUSM__CALL_TRAP;
+    rusm_proc_stash(guest->proc, msg);
+    calls->stash_count++;
+    calls->stash_bytes += message.len + MESSAGE_WEIGHT;
+    return RUSM__CALL_OK;
+}
+
+void rusm__actor_unstash(struct rusm__guest *guest) {
+    struct rusm__calls *calls = rusm__calls_of(guest);
+    if (!calls->stash_count)
+        return;
+    rusm_proc_unstash(guest->proc);
+    calls->front_count += calls->stash_count;
+    calls->front_bytes += calls->stash_bytes;
+    calls->stash_count = 0;
+    calls->stash_bytes = 0;
+}

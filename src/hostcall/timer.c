@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/* actor: timers. The core knows a timer by its own reference; a guest knows it by a handle that
+ * counts from 0 per process. The table between the two holds what is armed.
+ *
+ * A timer that fired leaves the table by its deadline: from that moment on the table takes it as
+ * gone, so nothing has to be told when it fires, and cancelling it answers false. Should the wheel
+ * be a little late then, the message still comes, which is what false says. */
+#include "hostcall/hostcall_impl.h"
+
+#include "rusm/error.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+#define FIRST_CAP 8u
+
+void rusm__timers_fini(struct rusm__guest_timers *timers) {
+    rusm__mem_free(timers->items);
+}
+
+static bool is_armed(const struct rusm__guest_timer *timer, uint64_t now) {
+    return !timer->dead && timer->deadline_ns > now;
+}
+
+/* Keep what is armed, in order. */
+static void sweep(struct rusm__guest_timers *timers, uint64_t now) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < timers->count; i++) {
+        if (is_armed(&timers->items[i], now))
+            timers->items[kept++] = timers->items[i];
+    }
+    timers->count = kept;
+}
+
+/* Twice as much, up to the limit. */
+static bool enlarge(struct rusm__guest_timers *timers, uint32_t limit) {
+    uint32_t cap = timers->cap ? timers->cap : FIRST_CAP / 2;
+    cap = cap < limit / 2 ? 2 * cap : limit;
+    void *items = rusm__mem_try_realloc(timers->items, cap * sizeof(*timers->items));
+    if (!items)
+        return false;
+    timers->items = items;
+    timers->cap = cap;
+    return true;
+}
+
+/* Room for one more: RUSM_ELIMIT when so many are armed, RUSM_ENOMEM. The table grows when half of
+ * it is armed, so that a sweep pays for itself. */
+static int make_room(struct rusm__guest_timers *timers, uint32_t limit, uint64_t now) {
+    if (timers->count < timers->cap)
+        return RUSM_OK;
+    sweep(timers, now);
+    if (timers->count >= limit)
+        return RUSM_ELIMIT;
+    bool crowded = timers->count >= timers->cap / 2 && timers->cap < limit;
+    if (crowded && !enlarge(timers, limit) && timers->count == timers->cap)
+        return RUSM_ENOMEM;
+    return RUSM_OK;
+}
+
+static uint32_t refuse(struct rusm__guest *guest, int code) {
+    if (code == RUSM_ELIMIT)
+        return rusm__hostcall_trap(guest,
+                                   "%u timers are armed, the limit of `max-timers` under "
+                                   "[capabilities.%s]",
+                                   guest->profile->max_timers, guest->profile->name);
+    return rusm__hostcall_trap(guest, "no timer: %s", rusm_error_text(code));
+}
+
+uint32_t rusm__actor_send_after(struct rusm__guest *guest, uint64_t to, uint64_t delay_ms,
+                                struct rusm__slice message, uint64_t *out_timer) {
+    struct rusm__guest_timers *timers = &rusm__calls_of(guest)->timers;
+    uint64_t now = rusm__clock_ns();
+    rusm_msg *msg;
+    int code = make_room(timers, guest->profile->max_timers, now);
+    if (code < 0)
+        return refuse(guest, code);
+    if (rusm__mail_copy(guest, message, &msg) != RUSM__CALL_OK)
+        return RUSM__CALL_TRAP;
+    struct rusm__guest_timer item = {.handle = timers->next_handle,
+                                     .deadline_ns = rusm__deadline_ms(now, delay_ms)};
+    code = rusm_timer_send(rusm__runtime_of(guest), item.deadline_ns, to, msg, &item.timer);
+    if (code < 0) {
+        rusm_msg_free(msg);
+        return refuse(guest, code);
+    }
+    timers->items[timers->count++] = item;
+    *out_timer = timers->next_handle++;
+    return RUSM__CALL_OK;
+}
+
+static struct rusm__guest_timer *find(struct rusm__guest_timers *timers, uint64_t handle) {
+    uint32_t low = 0, high = timers->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (timers->items[middle].handle == handle)
+            return &timers->items[middle];
+        if (timers->items[middle].handle < handle)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return NULL;
+}
+
+uint32_t rusm__actor_cancel_timer(struct rusm__guest *guest, uint64_t handle) {
+    struct rusm__guest_timer *timer = find(&rusm__calls_of(guest)->timers, handle);
+    if (!timer || timer->dead)
+        return 0;
+    timer->dead = true;
+    return rusm_timer_cancel(rusm__runtime_of(guest), timer->timer);
+}
