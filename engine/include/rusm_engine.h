@@ -23,22 +23,22 @@ typedef struct rusm_engine_wasi rusm_engine_wasi;
 typedef struct rusm_engine_instance rusm_engine_instance;
 
 typedef struct rusm_engine_config {
-    size_t size; /* sizeof(rusm_engine_config) */
+    size_t size;                         /* sizeof(rusm_engine_config) */
     const struct rusm__host_calls *host; /* static */
-    void *runtime;                 /* handed to host->wake */
-    const char *cache_dir;         /* compiled code; NULL = no cache */
-    uint64_t cache_max_bytes;      /* oldest entries are removed above this */
-    uint32_t max_instances;        /* guests alive at once: fiber stacks */
-    uint32_t max_core_instances;   /* core instances and tables alive at once */
+    void *runtime;                       /* handed to host->wake */
+    const char *cache_dir;               /* compiled code; NULL = no cache */
+    uint64_t cache_max_bytes;            /* oldest entries are removed above this */
+    uint32_t max_instances;              /* guests alive at once: fiber stacks */
+    uint32_t max_core_instances;         /* core instances and tables alive at once */
     uint32_t max_memories;         /* linear memories alive at once: each takes address space */
     uint64_t max_memory_bytes;     /* ceiling of one linear memory in this pool; up to 4 GiB */
     uint32_t table_elements;       /* ceiling of one table */
     uint64_t memory_keep_resident; /* bytes of a slot that stay mapped, zeroed by memset */
     uint64_t stack_keep_resident;
     uint32_t decommit_batch;
-    uint32_t stack_bytes;          /* fiber stack: guest and host part */
-    uint32_t guest_stack_bytes;    /* the guest's part of it */
-    uint32_t blocking_threads;     /* bound of the WASI reactor's blocking pool */
+    uint32_t stack_bytes;       /* fiber stack: guest and host part */
+    uint32_t guest_stack_bytes; /* the guest's part of it */
+    uint32_t blocking_threads;  /* bound of the WASI reactor's blocking pool */
 } rusm_engine_config;
 
 /* Make an engine with its pool. Waits (maps address space). */
@@ -88,8 +88,9 @@ enum rusm_engine_entry {
     RUSM_ENGINE_ENTRY_COMMAND = 1,  /* wasi:cli/run (component) or _start (core module) */
 };
 
-/* Resolve the imports once. What wasi grants is copied; NULL grants nothing. RUSM_EGUEST with a text
- * that names the entry or each import that is not offered. The artefact may be freed afterwards. */
+/* Resolve the imports once. What wasi grants is copied; NULL grants nothing. RUSM_EGUEST with a
+ * text that names the entry or each import that is not offered. The artefact may be freed
+ * afterwards. */
 int rusm_engine_prepare(rusm_engine_artifact *artifact, int entry_kind, const char *entry,
                         const rusm_engine_wasi *wasi, rusm_engine_prepared **out_prepared,
                         char **out_error);

@@ -22,6 +22,8 @@ pub struct Artifact {
 }
 
 fn compile(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Code> {
+    // As a text, nothing would be a valid module.
+    wasmtime::ensure!(!wasm.is_empty(), "there are no bytes");
     let mut builder = CodeBuilder::new(&engine.wasmtime);
     builder.wasm_binary_or_text(wasm, None)?;
     // Bytes that are neither are given to the compiler for core modules, which says what is wrong.
@@ -52,7 +54,10 @@ impl Artifact {
             Code::Component(component) => {
                 let ty = component.component_type();
                 let export = ty.get_export(&self.engine.wasmtime, name);
-                matches!(export.map(|item| item.ty), Some(ComponentItem::ComponentFunc(_)))
+                matches!(
+                    export.map(|item| item.ty),
+                    Some(ComponentItem::ComponentFunc(_))
+                )
             }
             Code::Module(module) => match module.get_export(name) {
                 Some(ExternType::Func(ty)) => ty.params().len() == 0 && ty.results().len() == 0,

@@ -88,7 +88,11 @@ impl Cache {
     ) -> Result<Cache, String> {
         let folder = open_folder(path)
             .map_err(|why| format!("compiled code is not kept: {}: {why}", path.display()))?;
-        Ok(Cache { folder, max_bytes, seed: seed_of(class, engine) })
+        Ok(Cache {
+            folder,
+            max_bytes,
+            seed: seed_of(class, engine),
+        })
     }
 
     pub fn key(&self, wasm: &[u8]) -> Key {
@@ -111,7 +115,11 @@ impl Cache {
             // Its turn to be removed comes later now. A failure only makes it come earlier.
             Some(_) => drop(self.touch(key)),
             // If it cannot be removed either, the next start finds it damaged again.
-            None => drop(rustix::fs::unlinkat(&self.folder, &key.name, AtFlags::empty())),
+            None => drop(rustix::fs::unlinkat(
+                &self.folder,
+                &key.name,
+                AtFlags::empty(),
+            )),
         }
         loaded
     }
@@ -126,15 +134,23 @@ impl Cache {
         }
         let mut bytes = Vec::new();
         let room = usize::try_from(size).map_err(|_| Errno::FBIG)?;
-        bytes.try_reserve_exact(room + 1).map_err(|_| Errno::NOMEM)?;
+        bytes
+            .try_reserve_exact(room + 1)
+            .map_err(|_| Errno::NOMEM)?;
         let mut file = File::from(file).take(size + 1);
         file.read_to_end(&mut bytes).map_err(errno)?;
         Ok(bytes)
     }
 
     fn touch(&self, key: &Key) -> Result<(), Errno> {
-        let now = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
-        let times = Timestamps { last_access: now, last_modification: now };
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: rustix::fs::UTIME_NOW,
+        };
+        let times = Timestamps {
+            last_access: now,
+            last_modification: now,
+        };
         rustix::fs::utimensat(&self.folder, &key.name, &times, AtFlags::SYMLINK_NOFOLLOW)
     }
 
@@ -160,9 +176,8 @@ impl Cache {
         let temporary = format!(".{}-{pid}-{serial}", key.name);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.folder, &temporary, flags, Mode::RUSR | Mode::WUSR)?;
-        let written = write_entry(File::from(file), key, code).and_then(|()| {
-            rustix::fs::renameat(&self.folder, &temporary, &self.folder, &key.name)
-        });
+        let written = write_entry(File::from(file), key, code)
+            .and_then(|()| rustix::fs::renameat(&self.folder, &temporary, &self.folder, &key.name));
         if written.is_err() {
             // What stays behind is removed as stale later.
             let _ = rustix::fs::unlinkat(&self.folder, &temporary, AtFlags::empty());
@@ -218,7 +233,11 @@ impl Entry {
     fn new(name: &OsStr, stat: &Stat) -> Entry {
         let used = (stat.st_mtime, stat.st_mtime_nsec as i64);
         let bytes = u64::try_from(stat.st_size).unwrap_or(0);
-        Entry { name: name.to_owned(), bytes, used }
+        Entry {
+            name: name.to_owned(),
+            bytes,
+            used,
+        }
     }
 }
 
@@ -255,7 +274,9 @@ fn write_entry(mut file: File, key: &Key, code: &[u8]) -> Result<(), Errno> {
     header.extend_from_slice(&MAGIC);
     header.extend_from_slice(&key.digest);
     header.extend_from_slice(&checksum(code));
-    file.write_all(&header).and_then(|()| file.write_all(code)).map_err(errno)
+    file.write_all(&header)
+        .and_then(|()| file.write_all(code))
+        .map_err(errno)
 }
 
 fn code_of(entry: &[u8], key: &Key, engine: &Wasmtime) -> Option<Code> {
@@ -268,9 +289,9 @@ fn code_of(entry: &[u8], key: &Key, engine: &Wasmtime) -> Option<Code> {
     // and settings of the compiler, and its checksum says that it is what was written.
     unsafe {
         match Wasmtime::detect_precompiled(code)? {
-            Precompiled::Component => {
-                Component::deserialize(engine, code).ok().map(Code::Component)
-            }
+            Precompiled::Component => Component::deserialize(engine, code)
+                .ok()
+                .map(Code::Component),
             Precompiled::Module => Module::deserialize(engine, code).ok().map(Code::Module),
         }
     }

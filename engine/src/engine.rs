@@ -137,7 +137,9 @@ unsafe fn cache_folder<'a>(folder: *const c_char) -> Result<Option<&'a Path>, Fa
     // SAFETY: not null, so a C string by the contract above.
     let text = unsafe { CStr::from_ptr(folder) };
     use std::os::unix::ffi::OsStrExt;
-    Ok(Some(Path::new(std::ffi::OsStr::from_bytes(text.to_bytes()))))
+    Ok(Some(Path::new(std::ffi::OsStr::from_bytes(
+        text.to_bytes(),
+    ))))
 }
 
 fn wasmtime_config(config: &EngineConfig) -> Config {

@@ -28,7 +28,10 @@ pub struct Failure {
 
 impl Failure {
     pub fn new(code: c_int, text: impl Into<String>) -> Failure {
-        Failure { code, text: text.into() }
+        Failure {
+            code,
+            text: text.into(),
+        }
     }
 
     /// The fault lies in the bytes that were given as a guest.
@@ -38,14 +41,21 @@ impl Failure {
 
     /// The engine could not do it.
     pub fn engine(error: &wasmtime::Error) -> Failure {
-        let code = if error.is::<wasmtime::OutOfMemory>() { ENOMEM } else { EIO };
+        let code = if error.is::<wasmtime::OutOfMemory>() {
+            ENOMEM
+        } else {
+            EIO
+        };
         Failure::new(code, chain_text(error))
     }
 }
 
 /// A text that C owns until `rusm_engine_text_free`. Bytes that C could not read are replaced.
 pub fn c_text(text: &str) -> CString {
-    let clean: String = text.chars().map(|c| if c == '\0' { '\u{fffd}' } else { c }).collect();
+    let clean: String = text
+        .chars()
+        .map(|c| if c == '\0' { '\u{fffd}' } else { c })
+        .collect();
     CString::new(clean).unwrap_or_default()
 }
 
@@ -104,7 +114,13 @@ pub struct Fault {
 
 impl Fault {
     fn with(kind: Kind, error: Option<wasmtime::Error>, text: String) -> Fault {
-        Fault { kind, error, text, cause: OnceCell::new(), backtrace: OnceCell::new() }
+        Fault {
+            kind,
+            error,
+            text,
+            cause: OnceCell::new(),
+            backtrace: OnceCell::new(),
+        }
     }
 
     pub fn from_text(kind: Kind, text: &str) -> Fault {
@@ -117,7 +133,10 @@ impl Fault {
     }
 
     pub fn from_panic(payload: &(dyn Any + Send)) -> Fault {
-        Fault::from_text(Kind::Host, &format!("the engine panicked: {}", panic_text(payload)))
+        Fault::from_text(
+            Kind::Host,
+            &format!("the engine panicked: {}", panic_text(payload)),
+        )
     }
 
     pub fn kind(&self) -> Kind {
@@ -174,7 +193,9 @@ fn cause_text(error: &wasmtime::Error) -> String {
 
 /// All messages of an error from the outside in, in one line.
 pub fn chain_text(error: &wasmtime::Error) -> String {
-    let trace = error.downcast_ref::<WasmBacktrace>().map(|trace| trace.to_string());
+    let trace = error
+        .downcast_ref::<WasmBacktrace>()
+        .map(|trace| trace.to_string());
     let mut parts: Vec<String> = Vec::new();
     for cause in error.chain() {
         let text = cause.to_string();
@@ -186,7 +207,11 @@ pub fn chain_text(error: &wasmtime::Error) -> String {
 }
 
 fn one_line(text: &str) -> String {
-    text.split('\n').map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+    text.split('\n')
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 /// Wasmtime prints a head line, then frames whose place in the source may stand on lines of their
@@ -194,7 +219,11 @@ fn one_line(text: &str) -> String {
 fn frame_lines(display: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
     for line in display.lines().skip(1).map(str::trim) {
-        match (line.starts_with("at "), line.strip_prefix("- "), lines.last_mut()) {
+        match (
+            line.starts_with("at "),
+            line.strip_prefix("- "),
+            lines.last_mut(),
+        ) {
             (true, _, Some(last)) => {
                 last.push(' ');
                 last.push_str(line);
@@ -211,7 +240,9 @@ pub fn panic_text(payload: &(dyn Any + Send)) -> &str {
     if let Some(text) = payload.downcast_ref::<&'static str>() {
         return text;
     }
-    payload.downcast_ref::<String>().map_or("(no text)", String::as_str)
+    payload
+        .downcast_ref::<String>()
+        .map_or("(no text)", String::as_str)
 }
 
 #[cfg(test)]

@@ -19,7 +19,10 @@ pub struct Slice {
 
 impl Slice {
     pub fn new(bytes: &[u8]) -> Slice {
-        Slice { ptr: bytes.as_ptr(), len: bytes.len() }
+        Slice {
+            ptr: bytes.as_ptr(),
+            len: bytes.len(),
+        }
     }
 
     pub fn empty() -> Slice {
@@ -48,7 +51,11 @@ pub struct Bytes {
 
 impl Bytes {
     pub fn empty() -> Bytes {
-        Bytes { ptr: std::ptr::NonNull::dangling().as_ptr(), len: 0, owner: std::ptr::null_mut() }
+        Bytes {
+            ptr: std::ptr::NonNull::dangling().as_ptr(),
+            len: 0,
+            owner: std::ptr::null_mut(),
+        }
     }
 }
 

@@ -6,9 +6,9 @@
 //! to a copy of the linker: what it takes is what was missing. This only happens when a guest is
 //! refused anyway.
 
+use wasmtime::Module;
 use wasmtime::component::Component;
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
-use wasmtime::Module;
 
 use crate::calls;
 use crate::engine::Engine;
@@ -22,30 +22,39 @@ pub fn resolve_component(
     engine: &Engine,
     component: &Component,
 ) -> Result<wasmtime::component::InstancePre<State>, Failure> {
-    engine.components.instantiate_pre(component).map_err(|error| {
-        let mut missing = Vec::new();
-        let ty = component.component_type();
-        for (name, item) in ty.imports(&engine.wasmtime) {
-            match item.ty {
-                ComponentItem::ComponentInstance(instance) => {
-                    missing_of(engine, name, &instance, &mut missing);
+    engine
+        .components
+        .instantiate_pre(component)
+        .map_err(|error| {
+            let mut missing = Vec::new();
+            let ty = component.component_type();
+            for (name, item) in ty.imports(&engine.wasmtime) {
+                match item.ty {
+                    ComponentItem::ComponentInstance(instance) => {
+                        missing_of(engine, name, &instance, &mut missing);
+                    }
+                    ComponentItem::Type(_) => {}
+                    _ => missing.push(name.to_owned()),
                 }
-                ComponentItem::Type(_) => {}
-                _ => missing.push(name.to_owned()),
             }
-        }
-        refusal(missing, &error)
-    })
+            refusal(missing, &error)
+        })
 }
 
 /// No import of the list is offered; or, when all are, one has another type than the guest wants,
 /// and the error says which.
 fn refusal(missing: Vec<String>, error: &wasmtime::Error) -> Failure {
     if missing.is_empty() {
-        return Failure::new(EGUEST, format!("an import does not fit: {}", chain_text(error)));
+        return Failure::new(
+            EGUEST,
+            format!("an import does not fit: {}", chain_text(error)),
+        );
     }
     let list = missing.join(", ");
-    Failure::new(EGUEST, format!("imports that this host does not offer: {list}"))
+    Failure::new(
+        EGUEST,
+        format!("imports that this host does not offer: {list}"),
+    )
 }
 
 fn missing_of(
@@ -62,11 +71,13 @@ fn missing_of(
         let absent = match item.ty {
             ComponentItem::ComponentFunc(_) => {
                 has_functions = true;
-                offered.as_ref().is_none_or(|offered| takes_function(&mut scratch, offered, name))
+                offered
+                    .as_ref()
+                    .is_none_or(|offered| takes_function(&mut scratch, offered, name))
             }
-            ComponentItem::Resource(_) => {
-                offered.as_ref().is_none_or(|offered| takes_resource(&mut scratch, offered, name))
-            }
+            ComponentItem::Resource(_) => offered
+                .as_ref()
+                .is_none_or(|offered| takes_resource(&mut scratch, offered, name)),
             _ => false,
         };
         if absent {
@@ -120,7 +131,9 @@ pub fn resolve_module(
     module: &Module,
 ) -> Result<wasmtime::InstancePre<State>, Failure> {
     engine.modules.instantiate_pre(module).map_err(|error| {
-        let missing = module.imports().filter(|import| !module_offers(engine, import));
+        let missing = module
+            .imports()
+            .filter(|import| !module_offers(engine, import));
         let missing = missing.map(|import| format!("{} {}", import.module(), import.name()));
         refusal(missing.collect(), &error)
     })

@@ -27,9 +27,7 @@ use tokio::runtime::EnterGuard;
 use wasmtime::{ResourceLimiter, Store, StoreContextMut, UpdateDeadline};
 
 use crate::error::{Fault, Kind, Stop};
-use crate::host::{
-    self, Guest, HostCalls, TICK_CONTINUE, TICK_STOP, TICK_YIELD,
-};
+use crate::host::{self, Guest, HostCalls, TICK_CONTINUE, TICK_STOP, TICK_YIELD};
 use crate::prepare::{Entry, Prepared};
 use crate::reactor;
 use crate::wake::Wake;
@@ -179,7 +177,9 @@ impl ResourceLimiter for State {
     ) -> wasmtime::Result<bool> {
         let shared = self.shared;
         // The memory's own maximum and the slot's size are no matter of policy: C is not asked.
-        let room = maximum.unwrap_or(usize::MAX).min(shared.prepared().engine().max_memory_bytes);
+        let room = maximum
+            .unwrap_or(usize::MAX)
+            .min(shared.prepared().engine().max_memory_bytes);
         if desired > room || !shared.may_grow(host::GROW_MEMORY, current, desired) {
             return Ok(false);
         }
@@ -195,7 +195,9 @@ impl ResourceLimiter for State {
         // growth beyond what the memory's type can express, for which nobody was asked.
         let shared = self.shared;
         if error.is::<rustix::io::Errno>() || error.is::<std::io::Error>() {
-            shared.memory_bytes.set(shared.memory_bytes.get() - shared.last_growth.get());
+            shared
+                .memory_bytes
+                .set(shared.memory_bytes.get() - shared.last_growth.get());
         }
         Ok(())
     }
@@ -242,15 +244,24 @@ struct Failed {
 type Call = Pin<Box<dyn Future<Output = Result<Ended, Failed>> + Send>>;
 
 fn starting(error: wasmtime::Error) -> Failed {
-    Failed { error, starting: true }
+    Failed {
+        error,
+        starting: true,
+    }
 }
 
 fn running(error: wasmtime::Error) -> Failed {
-    Failed { error, starting: false }
+    Failed {
+        error,
+        starting: false,
+    }
 }
 
 fn new_store(prepared: &Prepared, shared: SharedRef) -> wasmtime::Result<Store<State>> {
-    let state = State { shared, wasi: Wasi::default() };
+    let state = State {
+        shared,
+        wasi: Wasi::default(),
+    };
     let mut store = Store::try_new(&prepared.engine().wasmtime, state)?;
     // Neither of the two captures anything, so neither is allocated.
     store.limiter(|state| state);
@@ -270,22 +281,34 @@ async fn live(shared: SharedRef) -> Result<Ended, Failed> {
     match prepared.entry() {
         Entry::Component { pre, function } => {
             let instance = pre.instantiate_async(&mut store).await.map_err(starting)?;
-            let function = instance.get_func(&mut store, function).ok_or_else(lost_entry)?;
+            let function = instance
+                .get_func(&mut store, function)
+                .ok_or_else(lost_entry)?;
             let function = function.typed::<(), ()>(&store).map_err(starting)?;
             function.call_async(&mut store, ()).await.map_err(running)?;
             Ok(Ended::Done)
         }
         Entry::Command { pre, function } => {
             let instance = pre.instantiate_async(&mut store).await.map_err(starting)?;
-            let function = instance.get_func(&mut store, function).ok_or_else(lost_entry)?;
-            let function = function.typed::<(), (Result<(), ()>,)>(&store).map_err(starting)?;
+            let function = instance
+                .get_func(&mut store, function)
+                .ok_or_else(lost_entry)?;
+            let function = function
+                .typed::<(), (Result<(), ()>,)>(&store)
+                .map_err(starting)?;
             let (result,) = function.call_async(&mut store, ()).await.map_err(running)?;
-            Ok(if result.is_ok() { Ended::Done } else { Ended::CommandFailed })
+            Ok(if result.is_ok() {
+                Ended::Done
+            } else {
+                Ended::CommandFailed
+            })
         }
         Entry::Module { pre, function } => {
             let instance = pre.instantiate_async(&mut store).await.map_err(starting)?;
             let export = instance.get_module_export(&mut store, function);
-            let function = export.and_then(|item| item.into_func()).ok_or_else(lost_entry)?;
+            let function = export
+                .and_then(|item| item.into_func())
+                .ok_or_else(lost_entry)?;
             let function = function.typed::<(), ()>(&store).map_err(starting)?;
             function.call_async(&mut store, ()).await.map_err(running)?;
             Ok(Ended::Done)
@@ -318,7 +341,11 @@ impl Instance {
         let shared = Box::new(Shared::new(prepared, guest, pid));
         let shared = SharedRef(NonNull::from(Box::leak(shared)));
         let call: Call = Box::pin(live(shared));
-        Instance { call: Some(ManuallyDrop::new(call)), outcome: None, shared }
+        Instance {
+            call: Some(ManuallyDrop::new(call)),
+            outcome: None,
+            shared,
+        }
     }
 
     pub fn resume(&mut self) -> c_int {
@@ -340,7 +367,10 @@ impl Instance {
             return self.give_up();
         }
         let Some(call) = &mut self.call else {
-            return self.settle(Outcome::Trapped(Fault::from_text(Kind::Host, "nothing to resume")));
+            return self.settle(Outcome::Trapped(Fault::from_text(
+                Kind::Host,
+                "nothing to resume",
+            )));
         };
         self.shared.wake.set_yielding(false);
         self.shared.enter_if_needed();
@@ -349,7 +379,9 @@ impl Instance {
         let polled = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(&mut context)));
         self.shared.leave_reactor();
         match polled {
-            Ok(Poll::Pending) if self.shared.stop.get() && !self.answers_to_stop() => self.give_up(),
+            Ok(Poll::Pending) if self.shared.stop.get() && !self.answers_to_stop() => {
+                self.give_up()
+            }
             Ok(Poll::Pending) => {}
             Ok(Poll::Ready(Ok(Ended::Done))) => self.settle(Outcome::Done),
             Ok(Poll::Ready(Ok(Ended::CommandFailed))) => self.settle(Outcome::Exited(1)),
@@ -369,11 +401,16 @@ impl Instance {
         self.settle(Outcome::Trapped(fault));
     }
 
+    /// It has ended. A fault that could not be answered where it happened outranks what the guest
+    /// made of it.
     fn settle(&mut self, outcome: Outcome) {
-        self.outcome = Some(outcome);
-        if let Some(text) = self.drop_call() {
-            self.outcome = Some(Outcome::Trapped(Fault::from_text(Kind::Host, &text)));
-        }
+        let fault = self
+            .drop_call()
+            .or_else(|| self.shared.broken.get().cloned());
+        self.outcome = Some(match fault {
+            Some(text) => Outcome::Trapped(Fault::from_text(Kind::Host, &text)),
+            None => outcome,
+        });
     }
 
     /// Drop the future, inside the reactor if it has to be. A panic on the way is told and leaks
@@ -384,7 +421,10 @@ impl Instance {
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(ManuallyDrop::into_inner(call))));
         self.shared.leave_reactor();
         let panic = dropped.err()?;
-        Some(format!("the engine panicked at a drop: {}", crate::error::panic_text(&*panic)))
+        Some(format!(
+            "the engine panicked at a drop: {}",
+            crate::error::panic_text(&*panic)
+        ))
     }
 
     pub fn stop(&mut self) {

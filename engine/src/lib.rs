@@ -36,9 +36,10 @@ fn guard(out_error: *mut *mut c_char, body: impl FnOnce() -> Result<(), Failure>
     let failure = match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => return OK,
         Ok(Err(failure)) => failure,
-        Err(panic) => {
-            Failure::new(ESTATE, format!("the engine panicked: {}", panic_text(&*panic)))
-        }
+        Err(panic) => Failure::new(
+            ESTATE,
+            format!("the engine panicked: {}", panic_text(&*panic)),
+        ),
     };
     // SAFETY: C gave null or a place for a text.
     unsafe { hand_over(out_error, &failure.text) };
@@ -69,7 +70,8 @@ unsafe fn text<'a>(pointer: *const c_char, what: &str) -> Result<&'a str, Failur
     }
     // SAFETY: not null, so a zero-terminated text by the contract above.
     let text = unsafe { CStr::from_ptr(pointer) };
-    text.to_str().map_err(|_| Failure::new(EINVAL, format!("{what} is not UTF-8")))
+    text.to_str()
+        .map_err(|_| Failure::new(EINVAL, format!("{what} is not UTF-8")))
 }
 
 /// Set an output to null first; the header promises a safe value on failure.
@@ -130,7 +132,8 @@ pub unsafe extern "C" fn rusm_engine_new(
 ) -> c_int {
     guard(out_error, || {
         // SAFETY: see the head of this file.
-        let (out, config) = unsafe { (output(out_engine, "out_engine")?, given(config, "config")?) };
+        let (out, config) =
+            unsafe { (output(out_engine, "out_engine")?, given(config, "config")?) };
         if config.size != std::mem::size_of::<EngineConfig>() {
             return Err(Failure::new(EINVAL, "the configuration has another size"));
         }
@@ -295,7 +298,10 @@ pub unsafe extern "C" fn rusm_engine_wasi_free(wasi: *mut Grants) {
 
 /// # Safety
 /// See the head of this file.
-unsafe fn change(wasi: *mut Grants, body: impl FnOnce(&mut Grants) -> Result<(), Failure>) -> c_int {
+unsafe fn change(
+    wasi: *mut Grants,
+    body: impl FnOnce(&mut Grants) -> Result<(), Failure>,
+) -> c_int {
     guard(std::ptr::null_mut(), || {
         // SAFETY: see the head of this file; C uses it from one thread.
         body(unsafe { wasi.as_mut() }.ok_or_else(|| missing("wasi"))?)
@@ -387,8 +393,12 @@ pub unsafe extern "C" fn rusm_engine_prepare(
 ) -> c_int {
     guard(out_error, || {
         // SAFETY: see the head of this file.
-        let (out, artifact) =
-            unsafe { (output(out_prepared, "out_prepared")?, given(artifact, "artifact")?) };
+        let (out, artifact) = unsafe {
+            (
+                output(out_prepared, "out_prepared")?,
+                given(artifact, "artifact")?,
+            )
+        };
         let entry = match entry_kind {
             prepare::ENTRY_COMMAND => "",
             // SAFETY: see the head of this file.
@@ -405,7 +415,10 @@ pub unsafe extern "C" fn rusm_engine_prepare(
 /// # Safety
 /// See the head of this file.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rusm_engine_prepared_set_call_bytes(prepared: *mut Prepared, bytes: usize) {
+pub unsafe extern "C" fn rusm_engine_prepared_set_call_bytes(
+    prepared: *mut Prepared,
+    bytes: usize,
+) {
     // SAFETY: see the head of this file.
     if let Some(prepared) = unsafe { prepared.as_ref() } {
         prepared.set_call_bytes(bytes);

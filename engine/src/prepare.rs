@@ -58,7 +58,12 @@ impl Prepared {
             Code::Component(component) => component_entry(&engine, component, kind, name)?,
             Code::Module(module) => module_entry(&engine, module, kind, name)?,
         };
-        Ok(Prepared { engine, entry, grants, call_bytes: AtomicUsize::new(0) })
+        Ok(Prepared {
+            engine,
+            entry,
+            grants,
+            call_bytes: AtomicUsize::new(0),
+        })
     }
 
     pub fn engine(&self) -> &Engine {
@@ -100,7 +105,9 @@ fn component_entry(
         _ => return Err(Failure::new(EINVAL, "an unknown kind of entry")),
     };
     let pre = imports::resolve_component(engine, component)?;
-    component.initialize_copy_on_write_image().map_err(|error| Failure::engine(&error))?;
+    component
+        .initialize_copy_on_write_image()
+        .map_err(|error| Failure::engine(&error))?;
     Ok(match kind {
         ENTRY_FUNCTION => Entry::Component { pre, function },
         _ => Entry::Command { pre, function },
@@ -122,7 +129,9 @@ fn component_function(
             "the export `{name}` of the component has another type than an entry has: `func()`"
         ));
     }
-    component.get_export_index(None, name).ok_or_else(|| lost(name))
+    component
+        .get_export_index(None, name)
+        .ok_or_else(|| lost(name))
 }
 
 fn lost(name: &str) -> Failure {
@@ -157,7 +166,9 @@ fn component_command(
 }
 
 fn is_command(engine: &Engine, instance: &types::ComponentInstance) -> bool {
-    let run = instance.get_export(&engine.wasmtime, "run").map(|item| item.ty);
+    let run = instance
+        .get_export(&engine.wasmtime, "run")
+        .map(|item| item.ty);
     let Some(ComponentItem::ComponentFunc(run)) = run else {
         return false;
     };
@@ -171,12 +182,7 @@ fn is_command(engine: &Engine, instance: &types::ComponentInstance) -> bool {
     plain && !run.async_() && run.params().len() == 0
 }
 
-fn module_entry(
-    engine: &Engine,
-    module: &Module,
-    kind: i32,
-    name: &str,
-) -> Result<Entry, Failure> {
+fn module_entry(engine: &Engine, module: &Module, kind: i32, name: &str) -> Result<Entry, Failure> {
     let name = match kind {
         ENTRY_FUNCTION => name,
         ENTRY_COMMAND => "_start",
@@ -191,7 +197,9 @@ fn module_entry(
         ));
     }
     let pre = imports::resolve_module(engine, module)?;
-    module.initialize_copy_on_write_image().map_err(|error| Failure::engine(&error))?;
+    module
+        .initialize_copy_on_write_image()
+        .map_err(|error| Failure::engine(&error))?;
     let function = module.get_export_index(name).ok_or_else(|| lost(name))?;
     Ok(Entry::Module { pre, function })
 }

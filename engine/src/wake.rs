@@ -30,7 +30,10 @@ pub struct Gate {
 
 impl Gate {
     pub fn new(host: &'static HostCalls, runtime: *mut c_void) -> Gate {
-        Gate { host, runtime: RwLock::new(Some(Runtime(runtime))) }
+        Gate {
+            host,
+            runtime: RwLock::new(Some(Runtime(runtime))),
+        }
     }
 
     fn wake(&self, pid: u64) {
@@ -65,7 +68,12 @@ pub struct Wake {
 
 impl Wake {
     pub fn new(prepared: Arc<Prepared>, pid: u64) -> Wake {
-        Wake { prepared, pid, yielding: AtomicBool::new(false), owned: OnceLock::new() }
+        Wake {
+            prepared,
+            pid,
+            yielding: AtomicBool::new(false),
+            owned: OnceLock::new(),
+        }
     }
 
     pub fn prepared(&self) -> &Prepared {
@@ -90,7 +98,14 @@ impl Wake {
 
     fn target(&self) -> Arc<Target> {
         let gate = || self.prepared.engine().gate.clone();
-        self.owned.get_or_init(|| Arc::new(Target { gate: gate(), pid: self.pid })).clone()
+        self.owned
+            .get_or_init(|| {
+                Arc::new(Target {
+                    gate: gate(),
+                    pid: self.pid,
+                })
+            })
+            .clone()
     }
 
     fn wake(&self) {

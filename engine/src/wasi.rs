@@ -90,8 +90,16 @@ impl Grants {
     pub fn add_preopen(&mut self, host: &str, guest: &str, read_only: bool) -> std::io::Result<()> {
         let host = std::fs::canonicalize(host)?;
         std::fs::read_dir(&host)?;
-        let perms = if read_only { FsPerms::ReadOnly } else { FsPerms::ReadWrite };
-        self.preopens.push(Preopen { host, guest: guest.to_owned(), perms });
+        let perms = if read_only {
+            FsPerms::ReadOnly
+        } else {
+            FsPerms::ReadWrite
+        };
+        self.preopens.push(Preopen {
+            host,
+            guest: guest.to_owned(),
+            perms,
+        });
         Ok(())
     }
 
@@ -107,7 +115,10 @@ impl Grants {
         let mut builder = WasiCtxBuilder::new();
         builder.envs(&self.env).args(&self.args);
         if self.stdio {
-            builder.inherit_stdin().stdout(Output::Stdout).stderr(Output::Stderr);
+            builder
+                .inherit_stdin()
+                .stdout(Output::Stdout)
+                .stderr(Output::Stderr);
         }
         builder.allow_tcp(self.network).allow_udp(self.network);
         builder.allow_ip_name_lookup(self.network);
@@ -118,9 +129,14 @@ impl Grants {
             });
         }
         for preopen in &self.preopens {
-            builder.preopened_dir(&preopen.host, &preopen.guest, preopen.perms).map_err(|error| {
-                error.context(format!("the folder {} cannot be opened", preopen.host.display()))
-            })?;
+            builder
+                .preopened_dir(&preopen.host, &preopen.guest, preopen.perms)
+                .map_err(|error| {
+                    error.context(format!(
+                        "the folder {} cannot be opened",
+                        preopen.host.display()
+                    ))
+                })?;
         }
         Ok(builder)
     }
@@ -182,21 +198,31 @@ pub struct Wasi {
 /// is ended with that cause.
 fn granted(shared: SharedRef) -> WasiCtxBuilder {
     shared.enter_reactor();
-    shared.prepared().grants().builder().unwrap_or_else(|error| {
-        shared.set_broken(crate::error::chain_text(&error));
-        let mut builder = WasiCtxBuilder::new();
-        builder.allow_tcp(false).allow_udp(false);
-        builder
-    })
+    shared
+        .prepared()
+        .grants()
+        .builder()
+        .unwrap_or_else(|error| {
+            shared.set_broken(crate::error::chain_text(&error));
+            let mut builder = WasiCtxBuilder::new();
+            builder.allow_tcp(false).allow_udp(false);
+            builder
+        })
 }
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let shared = self.shared;
         let context = self.wasi.context.get_or_insert_with(|| {
-            Box::new(Context { ctx: granted(shared).build(), table: ResourceTable::new() })
+            Box::new(Context {
+                ctx: granted(shared).build(),
+                table: ResourceTable::new(),
+            })
         });
-        WasiCtxView { ctx: &mut context.ctx, table: &mut context.table }
+        WasiCtxView {
+            ctx: &mut context.ctx,
+            table: &mut context.table,
+        }
     }
 }
 
@@ -210,7 +236,10 @@ fn table_of(state: &mut State) -> &mut ResourceTable {
 
 fn p1_of(state: &mut State) -> &mut WasiP1Ctx {
     let shared = state.shared;
-    state.wasi.p1.get_or_insert_with(|| Box::new(granted(shared).build_p1()))
+    state
+        .wasi
+        .p1
+        .get_or_insert_with(|| Box::new(granted(shared).build_p1()))
 }
 
 /// The resources of wasi:io live in the table alone.

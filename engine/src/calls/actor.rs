@@ -30,15 +30,21 @@ fn add_processes(actor: &mut Interface<'_>) -> Result<()> {
         // SAFETY: the guest is the one of this store (so for every call in this file).
         Ok((unsafe { (shared.host().own_pid)(shared.guest()) },))
     })?;
-    actor.func_wrap("spawn", |store, (component,): (WasmStr,)| Ok((spawn(store, &component)?,)))?;
+    actor.func_wrap("spawn", |store, (component,): (WasmStr,)| {
+        Ok((spawn(store, &component)?,))
+    })?;
     actor.func_wrap("monitor", |store, (target,): (u64,)| {
         let shared = shared(&store);
         // SAFETY: as above.
         unsafe { (shared.host().monitor)(shared.guest(), target) };
         Ok(())
     })?;
-    actor.func_wrap("list-processes", |store, ()| Ok((list_processes(shared(&store))?,)))?;
-    actor.func_wrap("info", |store, (target,): (u64,)| Ok((info(shared(&store), target)?,)))?;
+    actor.func_wrap("list-processes", |store, ()| {
+        Ok((list_processes(shared(&store))?,))
+    })?;
+    actor.func_wrap("info", |store, (target,): (u64,)| {
+        Ok((info(shared(&store), target)?,))
+    })?;
     actor.func_wrap("is-alive", |store, (target,): (u64,)| {
         let shared = shared(&store);
         // SAFETY: as above.
@@ -62,7 +68,9 @@ fn spawn(store: Store<'_>, component: &WasmStr) -> Result<Result<u64, HostText>>
         return Ok(Ok(pid));
     }
     // SAFETY: NONE means that the error is set.
-    Ok(Err(unsafe { HostText::new(shared.host(), error, "spawn")? }))
+    Ok(Err(unsafe {
+        HostText::new(shared.host(), error, "spawn")?
+    }))
 }
 
 fn list_processes(shared: SharedRef) -> Result<HostPids> {
@@ -155,7 +163,9 @@ fn add_messages(actor: &mut Interface<'_>) -> Result<()> {
     actor.func_wrap_async("receive-timeout", |store, (timeout_ms,): (u64,)| {
         let shared = shared(&store);
         begin_receive(shared, Some(timeout_ms));
-        Box::new(poll_fn(move |_| poll_receive(shared).map(|received| Ok((received?,)))))
+        Box::new(poll_fn(move |_| {
+            poll_receive(shared).map(|received| Ok((received?,)))
+        }))
     })?;
     actor.func_wrap("stash", |store, (message,): (WasmList<u8>,)| {
         let shared = shared(&store);

@@ -60,7 +60,9 @@ fn begin(
     let shared = shared(store);
     let bucket = bucket.to_str(store)?;
     let key = key.map(|key| key.to_str(store)).transpose()?;
-    let key = key.as_ref().map_or(Slice::empty(), |key| Slice::new(key.as_bytes()));
+    let key = key
+        .as_ref()
+        .map_or(Slice::empty(), |key| Slice::new(key.as_bytes()));
     let value = value.map_or(Slice::empty(), |value| Slice::new(value.as_le_slice(store)));
     let bucket = Slice::new(bucket.as_bytes());
     // SAFETY: the guest is the one of this store; the slices are valid during the call.

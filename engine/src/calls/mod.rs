@@ -36,7 +36,10 @@ pub fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     let mut actor = linker.instance("rusm:runtime/actor@0.1.0")?;
     actor::add(&mut actor)?;
     // The older spelling.
-    kv::add(&mut actor, ["kv-get", "kv-set", "kv-delete", "kv-exists", "kv-list"])?;
+    kv::add(
+        &mut actor,
+        ["kv-get", "kv-set", "kv-delete", "kv-exists", "kv-list"],
+    )?;
     log::add(&mut actor)?;
     pg::add(&mut actor)?;
     serve::add(&mut actor)?;

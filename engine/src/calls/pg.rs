@@ -24,7 +24,9 @@ pub fn add(pg: &mut Interface<'_>) -> Result<()> {
             unsafe { (shared.host().unregister_tag)(shared.guest(), tag) };
         })
     })?;
-    pg.func_wrap("whereis-tag", |store, (tag,): (WasmStr,)| Ok((whereis_tag(store, &tag)?,)))?;
+    pg.func_wrap("whereis-tag", |store, (tag,): (WasmStr,)| {
+        Ok((whereis_tag(store, &tag)?,))
+    })?;
     pg.func_wrap("kill-tag", |store, (tag,): (WasmStr,)| {
         let shared = shared(&store);
         let killed = with_text(&store, &tag, |tag| {

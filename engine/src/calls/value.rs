@@ -60,7 +60,9 @@ impl Text {
         let bytes = unsafe { slice.bytes() };
         match std::str::from_utf8(bytes) {
             Ok(_) => Ok(Text(slice)),
-            Err(_) => Err(Stop::Broken(format!("host->{call} gave a text that is not UTF-8"))),
+            Err(_) => Err(Stop::Broken(format!(
+                "host->{call} gave a text that is not UTF-8"
+            ))),
         }
     }
 
@@ -95,8 +97,14 @@ impl HostBytes {
     /// # Safety
     /// The bytes came from C, which keeps them until they are released.
     pub unsafe fn new(host: &'static HostCalls, bytes: Bytes) -> HostBytes {
-        let slice = Slice { ptr: bytes.ptr, len: bytes.len };
-        HostBytes { slice, _owner: Owner::new(host, bytes.owner) }
+        let slice = Slice {
+            ptr: bytes.ptr,
+            len: bytes.len,
+        };
+        HostBytes {
+            slice,
+            _owner: Owner::new(host, bytes.owner),
+        }
     }
 
     fn as_slice(&self) -> &[u8] {
@@ -121,8 +129,19 @@ impl HostText {
     ) -> Result<HostText, Stop> {
         let owner = Owner::new(host, bytes.owner);
         // SAFETY: the caller vouches for the bytes.
-        let text = unsafe { Text::new(Slice { ptr: bytes.ptr, len: bytes.len }, call)? };
-        Ok(HostText { text, _owner: owner })
+        let text = unsafe {
+            Text::new(
+                Slice {
+                    ptr: bytes.ptr,
+                    len: bytes.len,
+                },
+                call,
+            )?
+        };
+        Ok(HostText {
+            text,
+            _owner: owner,
+        })
     }
 
     fn as_str(&self) -> &str {
@@ -153,7 +172,11 @@ impl HostTexts {
     ) -> Result<HostTexts, Stop> {
         // SAFETY: the caller vouches for the array.
         unsafe { Text::check_all(slices, count, call)? };
-        Ok(HostTexts { texts: slices.cast(), count, _owner: owner })
+        Ok(HostTexts {
+            texts: slices.cast(),
+            count,
+            _owner: owner,
+        })
     }
 
     fn as_slice(&self) -> &[Text] {
@@ -186,7 +209,11 @@ impl HostPids {
         count: usize,
         owner: *mut c_void,
     ) -> HostPids {
-        HostPids { pids, count, _owner: Owner::new(host, owner) }
+        HostPids {
+            pids,
+            count,
+            _owner: Owner::new(host, owner),
+        }
     }
 
     fn as_slice(&self) -> &[u64] {
