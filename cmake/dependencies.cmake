@@ -4,7 +4,8 @@
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
 pkg_check_modules(UV REQUIRED IMPORTED_TARGET libuv)
-set(RUSM_CORE_LIBRARIES PkgConfig::UV Threads::Threads)
+find_library(BOOST_CONTEXT_LIBRARY boost_context REQUIRED) # its C interface: fiber switches
+set(RUSM_CORE_LIBRARIES PkgConfig::UV Threads::Threads ${BOOST_CONTEXT_LIBRARY})
 
 # A sanitizer brings its own allocator; otherwise everything in the program uses mimalloc.
 if(NOT RUSM_SANITIZE)

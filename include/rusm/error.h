@@ -24,7 +24,8 @@
     X(ECONFIG, -14, "the configuration is not valid")                                              \
     X(EGUEST, -15, "the guest program is not acceptable")                                          \
     X(ELIMIT, -16, "a configured limit is reached")                                                \
-    X(ENOTSUP, -17, "not supported yet")
+    X(ENOTSUP, -17, "not supported yet")                                                           \
+    X(EEXITING, -18, "the process is to end")
 
 enum {
     RUSM_OK = 0,

@@ -22,7 +22,6 @@ typedef struct rusm_node rusm_node;
 /* The command that the manifest is read for: what another command needs is accepted, what this
  * one needs and we lack is refused by name. */
 typedef enum rusm_node_mode {
-    RUSM_NODE_CHECK = 0, /* validate only */
     RUSM_NODE_RUN = 1,   /* components, no listeners */
     RUSM_NODE_SERVE = 2, /* components and listeners */
 } rusm_node_mode;
@@ -30,33 +29,39 @@ typedef enum rusm_node_mode {
 /* Set size to sizeof(rusm_node_options). */
 typedef struct rusm_node_options {
     size_t size;
-    rusm_node_mode mode;
+    rusm_node_mode mode;     /* not looked at by rusm_node_check */
     const char *root;        /* app folder; NULL = current directory. Relative paths start here */
     const char *config_path; /* NULL = rusm.toml in root, which may be missing */
-    const char *node_listen; /* overrides [node] listen; NULL = manifest */
+    const char *node_listen; /* instead of [node] listen; NULL = manifest */
     uint32_t schedulers;     /* 0 = one per core */
     int log_fd;              /* where log lines go; 0 = standard error */
 } rusm_node_options;
 
 /* What went wrong, whole: one or more lines without a final newline. */
 typedef struct rusm_problem {
-    int code;   /* RUSM_E... */
-    char *text; /* owned; rusm_problem_clear */
+    int code;   /* RUSM_E...; RUSM_OK with a text: it went well, and the text is warnings */
+    char *text; /* owned, NULL = none; rusm_problem_clear */
 } rusm_problem;
 RUSM_API void rusm_problem_clear(rusm_problem *problem);
 
-/* Read and validate everything, open the store, compile, register, boot residents, bind: in this
- * order, so that nothing is half started when a step fails; what was started is undone. Waits.
- * RUSM_ECONFIG: the manifest (every problem of it, a line each); RUSM_EGUEST: an artefact;
- * RUSM_EBUSY: a port or the store is in use; others as they come. */
+/* Read and validate everything, open the store, compile, register, bind, boot: in this order, so
+ * that nothing is half started when a step fails; what was started is undone. Waits. *problem is
+ * written in any case and is to be cleared. Not from a scheduler.
+ * RUSM_ECONFIG, RUSM_ENOTSUP: the manifest (every problem of it, a line each); RUSM_EGUEST: an
+ * artefact; RUSM_EBUSY: a port or the store is in use; others as they come. */
 RUSM_API RUSM_MUST_USE int rusm_node_start(const rusm_node_options *options, rusm_node **out_node,
                                            rusm_problem *problem);
 
-/* Stop accepting, end every process, close the store, free. Returns how many processes were ended.
- * Waits at most about 2 s for guests that run, then leaves nothing behind but exits anyway. */
+/* Everything that a start validates, artefacts included, without opening the store, binding or
+ * running anything. What any command would refuse is refused. Waits; same errors. */
+RUSM_API RUSM_MUST_USE int rusm_node_check(const rusm_node_options *options, rusm_problem *problem);
+
+/* Stop accepting, let requests in flight finish for about a second, end every process, close the
+ * store, free. Returns how many processes of components were ended. Guests that run are
+ * interrupted, so this waits a few seconds at most. NULL is allowed. */
 RUSM_API size_t rusm_node_stop(rusm_node *node);
 
-/* Live processes of components: what a stop would end. */
+/* Live processes of components: what a stop would end. Any thread. */
 RUSM_API size_t rusm_node_process_count(const rusm_node *node);
 
 RUSM_API rusm_runtime *rusm_node_runtime(rusm_node *node);

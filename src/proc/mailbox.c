@@ -114,20 +114,26 @@ static void count_taken(struct rusm__mailbox *box, const struct rusm_msg *msg) {
     atomic_store_explicit(&box->taken, taken + load_of(msg), memory_order_relaxed);
 }
 
-struct rusm_msg *rusm__mailbox_pop(struct rusm__mailbox *box) {
-    struct rusm_msg *msg = box->first;
-    if (!msg) {
-        return NULL;
-    }
-    box->first = msg->next;
-    if (!box->first) {
-        box->last = &box->first;
+struct rusm_msg *rusm__mailbox_remove(struct rusm__mailbox *box, struct rusm_msg **where) {
+    struct rusm_msg *msg = *where;
+    *where = msg->next;
+    if (!*where) {
+        box->last = where;
     }
     msg->next = NULL;
     if (msg->tag == RUSM__TAG_DATA && !(msg->flags & RUSM__MSG_TAKEN)) {
         count_taken(box, msg);
     }
     return msg;
+}
+
+struct rusm_msg *rusm__mailbox_pop(struct rusm__mailbox *box) {
+    return box->first ? rusm__mailbox_remove(box, &box->first) : NULL;
+}
+
+void rusm__mailbox_discard(struct rusm__mailbox *box, struct rusm_msg *msg) {
+    count_taken(box, msg);
+    rusm_msg_free(msg);
 }
 
 bool rusm__mailbox_park(struct rusm__mailbox *box) {

@@ -56,6 +56,10 @@ void rusm__mailbox_prepend(struct rusm__mailbox *box, struct rusm_msg *first,
                            struct rusm_msg **last);
 /* Receiver: the next of the own list, no longer counted. */
 struct rusm_msg *rusm__mailbox_pop(struct rusm__mailbox *box);
+/* Receiver: as pop, for the message that *where of the own list links. */
+struct rusm_msg *rusm__mailbox_remove(struct rusm__mailbox *box, struct rusm_msg **where);
+/* Receiver: count and free a message that was taken from the inbox but is not wanted. */
+void rusm__mailbox_discard(struct rusm__mailbox *box, struct rusm_msg *msg);
 /* Receiver: mark as waiting. False: something new is there. */
 bool rusm__mailbox_park(struct rusm__mailbox *box);
 /* Receiver: the end. Everything that was not taken, oldest first. */

@@ -23,6 +23,8 @@ enum {
     RUSM__MSG_LINKED = 1 << 0,    /* an EXIT that came over a link: counts only while linked */
     RUSM__MSG_UNCHECKED = 1 << 1, /* a DOWN of a monitor made at spawn: no record at the watcher */
     RUSM__MSG_TAKEN = 1 << 2,     /* was received before (stash): does not count as waiting */
+    RUSM__MSG_CALL = 1 << 3,      /* ref names the call that a reply must name */
+    RUSM__MSG_REPLY = 1 << 4,     /* dropped on arrival unless the call of ref still waits */
 };
 
 struct rusm_msg {

@@ -11,6 +11,7 @@
 #include "proc/proc.h"
 #include "proc/records.h"
 #include "proc/registry.h"
+#include "proc/stack.h"
 #include "proc/table.h"
 #include "proc/timers.h"
 #include "sched/runtime.h"
@@ -52,6 +53,7 @@ struct rusm_proc {
     bool doomed; /* to end: `exit_kind` and `exit_reason` say why */
     uint8_t exit_kind;
     struct rusm__reason *exit_reason;
+    uint64_t call_ref; /* the call whose reply is awaited, 0 = none */
     rusm_timer wake_timer;
     uint64_t wake_ns; /* what wake_timer is armed for; UINT64_MAX: not armed */
 
@@ -62,6 +64,7 @@ struct rusm_proc {
 struct rusm__proc_local {
     struct rusm__slot_cache slots;
     struct rusm__timer_slab timers;
+    struct rusm__stack_cache stacks;
     uint64_t next_ref;
     rusm_proc *running;
     /* Counters: written by the owner (plain threads: under the lock), read by anyone. */
@@ -74,6 +77,7 @@ struct rusm__procs {
     struct rusm__registry names;
     struct rusm__registry tags;
     struct rusm__proc_local *locals; /* one per scheduler, then the outside one */
+    struct rusm__stack_pool stacks;
     pthread_mutex_t outside_lock;
     uint32_t default_messages;
     uint64_t default_bytes;

@@ -29,7 +29,9 @@ static uint32_t usable_cores(void) {
 static void free_locals(struct rusm__procs *procs, uint32_t count) {
     for (uint32_t i = 0; i < count; i++) {
         rusm__timer_slab_fini(&procs->locals[i].timers);
+        rusm__stack_cache_fini(&procs->locals[i].stacks, &procs->stacks);
     }
+    rusm__stack_pool_fini(&procs->stacks);
     rusm__mem_free(procs->locals);
 }
 
@@ -38,6 +40,7 @@ static int init_procs(rusm_runtime *rt, const rusm_runtime_options *opts, uint32
     procs->default_messages = opts->mailbox_messages ? opts->mailbox_messages : DEFAULT_MESSAGES;
     procs->default_bytes = opts->mailbox_bytes ? opts->mailbox_bytes : DEFAULT_BYTES;
     pthread_mutex_init(&procs->outside_lock, NULL);
+    rusm__stack_pool_init(&procs->stacks);
     procs->locals = rusm__mem_try_zalloc((count + 1) * sizeof(*procs->locals));
     if (!procs->locals) {
         return RUSM_ENOMEM;

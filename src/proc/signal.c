@@ -152,11 +152,20 @@ static void accept_exit(rusm_proc *self, struct rusm__signal *signal) {
     rusm_msg_free(&signal->head);
 }
 
+static void accept_data(rusm_proc *self, struct rusm_msg *msg) {
+    if ((msg->flags & RUSM__MSG_REPLY) && msg->ref != self->call_ref) {
+        /* The call has given up: nothing of it may stay behind. */
+        rusm__mailbox_discard(&self->mailbox, msg);
+        return;
+    }
+    rusm__mailbox_append(&self->mailbox, msg);
+}
+
 void rusm__proc_accept(rusm_proc *self, struct rusm_msg *msg) {
     struct rusm__signal *signal = (struct rusm__signal *)msg;
     switch (msg->tag) {
     case RUSM__TAG_DATA:
-        rusm__mailbox_append(&self->mailbox, msg);
+        accept_data(self, msg);
         break;
     case RUSM__TAG_DOWN:
         accept_down(self, signal);
@@ -211,17 +220,11 @@ int rusm_proc_monitor(rusm_proc *self, rusm_pid target, uint64_t *out_ref) {
 /* Take the DOWN of ref out of the own list, if it is there. */
 static void remove_down(rusm_proc *self, uint64_t ref) {
     struct rusm_msg **where = &self->mailbox.first;
-    while (*where) {
-        struct rusm_msg *msg = *where;
-        if (msg->tag == RUSM__TAG_DOWN && msg->ref == ref) {
-            *where = msg->next;
-            if (!*where) {
-                self->mailbox.last = where;
-            }
-            rusm_msg_free(msg);
-            return;
-        }
-        where = &msg->next;
+    while (*where && !((*where)->tag == RUSM__TAG_DOWN && (*where)->ref == ref)) {
+        where = &(*where)->next;
+    }
+    if (*where) {
+        rusm_msg_free(rusm__mailbox_remove(&self->mailbox, where));
     }
 }
 

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: MIT */
+/* The fiber body: a process that is a C function on its own stack.
+ *
+ *     scheduler stack:  step ──► enter ─┐ jump            ┌─► back in step: WAIT, AGAIN, EXIT
+ *     fiber stack:              main ... wait ─► leave ───┘ jump
+ *
+ * The stack is taken at the first step and given back at the end, so a fiber that was spawned but
+ * has not run costs no stack. A fiber may go on on another thread than it stopped on; nothing
+ * here keeps a thread's address across a jump. */
+#include "rusm/fiber.h"
+
+#include "rusm/error.h"
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "proc/fiber_switch.h"
+#include "proc/proc_impl.h"
+
+enum {
+    DEFAULT_STACK = 64 * 1024,
+    STUBBORN = 4096,   /* waits that a fiber may still try after it was told to end */
+    YIELD_EVERY = 256, /* calls of rusm_yield that pass before a turn is given up */
+};
+
+struct fiber {
+    rusm_fiber_main main;
+    void *arg;
+    void (*drop)(void *arg);
+    rusm_proc *self;
+    struct rusm__stack *stack;
+    fcontext_t context;   /* where the fiber stopped */
+    fcontext_t scheduler; /* where the step that runs it waits */
+    rusm_step wish;       /* what that step is to return */
+    uint32_t size_index;
+    uint32_t refused; /* waits after it was told to end */
+    uint32_t yields;
+    void *tsan;
+    void *tsan_scheduler;
+    void *asan_save;
+    const void *scheduler_low;
+    size_t scheduler_bytes;
+};
+
+/* ---- jumping ---- */
+
+static void leave(struct fiber *fiber, rusm_step wish, bool for_good) {
+    fiber->wish = wish;
+    void *save = NULL;
+    RUSM__ASAN_LEAVE(for_good ? NULL : &save, fiber->scheduler_low, fiber->scheduler_bytes);
+    (void)for_good;
+    RUSM__TSAN_SWITCH_TO(fiber->tsan_scheduler);
+    struct rusm__transfer back = jump_fcontext(fiber->scheduler, fiber);
+    RUSM__ASAN_ARRIVE(save, &fiber->scheduler_low, &fiber->scheduler_bytes);
+    (void)save;
+    fiber->scheduler = back.from;
+}
+
+static void entry(struct rusm__transfer transfer) {
+    struct fiber *fiber = transfer.data;
+    RUSM__ASAN_ARRIVE(NULL, &fiber->scheduler_low, &fiber->scheduler_bytes);
+    fiber->scheduler = transfer.from;
+    fiber->main(fiber->self, fiber->arg);
+    leave(fiber, RUSM_STEP_EXIT, true);
+    RUSM_CHECK(!"a fiber went on after its end");
+}
+
+static rusm_step enter(struct fiber *fiber) {
+    fiber->tsan_scheduler = RUSM__TSAN_CURRENT();
+    RUSM__ASAN_LEAVE(&fiber->asan_save, rusm__stack_low(fiber->stack),
+                     rusm__stack_usable(fiber->stack));
+    RUSM__TSAN_SWITCH_TO(fiber->tsan);
+    struct rusm__transfer back = jump_fcontext(fiber->context, fiber);
+    RUSM__ASAN_ARRIVE(fiber->asan_save, NULL, NULL);
+    fiber->context = back.from;
+    return fiber->wish;
+}
+
+/* ---- the body ---- */
+
+static struct rusm__stack_cache *own_stacks(void) {
+    struct rusm__proc_local *local = rusm__sched_local(rusm__sched_current());
+    return &local->stacks;
+}
+
+static struct rusm__stack_pool *stack_pool(void) {
+    return &rusm__sched_runtime(rusm__sched_current())->procs->stacks;
+}
+
+static bool give_stack(struct fiber *fiber, rusm_proc *self) {
+    fiber->stack = rusm__stack_take(own_stacks(), stack_pool(), fiber->size_index);
+    if (!fiber->stack) {
+        return false;
+    }
+    fiber->self = self;
+    fiber->tsan = RUSM__TSAN_CREATE();
+    fiber->context = make_fcontext(fiber->stack, rusm__stack_usable(fiber->stack), entry);
+    return true;
+}
+
+static rusm_step step(rusm_proc *self, void *body) {
+    struct fiber *fiber = body;
+    if (!fiber->stack && !give_stack(fiber, self)) {
+        rusm_proc_set_exit(self, RUSM_EXIT_CRASHED,
+                           "no memory or mappings left for a fiber's stack (vm.max_map_count?)");
+        return RUSM_STEP_EXIT;
+    }
+    return enter(fiber);
+}
+
+static rusm_step unwind(rusm_proc *self, void *body) {
+    struct fiber *fiber = body;
+    (void)self;
+    return fiber->stack ? enter(fiber) : RUSM_STEP_EXIT;
+}
+
+static void drop(void *body) {
+    struct fiber *fiber = body;
+    if (fiber->stack) {
+        RUSM__TSAN_DESTROY(fiber->tsan);
+        rusm__stack_give(own_stacks(), stack_pool(), fiber->stack);
+    }
+    if (fiber->drop) {
+        fiber->drop(fiber->arg);
+    }
+    rusm__mem_free(fiber);
+}
+
+static const rusm_body_ops ops = {.name = "fiber", .step = step, .unwind = unwind, .drop = drop};
+
+int rusm_fiber_spawn(rusm_runtime *rt, const rusm_fiber_options *opts, rusm_pid *out_pid) {
+    if (!out_pid) {
+        return RUSM_EINVAL;
+    }
+    *out_pid = 0;
+    if (!opts || opts->size != sizeof(*opts) || !opts->main) {
+        return RUSM_EINVAL;
+    }
+    int size_index = rusm__stack_size_index(opts->stack_bytes ? opts->stack_bytes : DEFAULT_STACK);
+    if (size_index < 0) {
+        return RUSM_EINVAL;
+    }
+    struct fiber *fiber = rusm__mem_try_zalloc(sizeof(*fiber));
+    if (!fiber) {
+        return RUSM_ENOMEM;
+    }
+    fiber->main = opts->main;
+    fiber->arg = opts->arg;
+    fiber->drop = opts->drop;
+    fiber->size_index = (uint32_t)size_index;
+    rusm_spawn_options spawn = opts->spawn;
+    spawn.size = sizeof(spawn);
+    spawn.ops = &ops;
+    spawn.body = fiber;
+    int status = rusm_proc_spawn(rt, &spawn, out_pid);
+    if (status) {
+        rusm__mem_free(fiber);
+    }
+    return status;
+}
+
+/* ---- waiting ---- */
+
+static struct fiber *fiber_of(rusm_proc *self) {
+    RUSM_CHECK(self->ops == &ops); /* the blocking calls need a stack that can be left */
+    return self->body;
+}
+
+/* Every wait of a process that is to end comes here. */
+static int exiting(rusm_proc *self) {
+    struct fiber *fiber = fiber_of(self);
+    if (++fiber->refused > STUBBORN) {
+        leave(fiber, RUSM_STEP_EXIT, true); /* never comes back */
+    }
+    return RUSM_EEXITING;
+}
+
+/* Give up the turn until something may have happened or the deadline came. */
+static int wait_until(rusm_proc *self, uint64_t deadline_ns) {
+    int status = rusm_proc_wake_at(self, deadline_ns);
+    if (status) {
+        return status;
+    }
+    leave(fiber_of(self), RUSM_STEP_WAIT, false);
+    return RUSM_OK;
+}
+
+static bool is_over(uint64_t deadline_ns) {
+    return deadline_ns != RUSM_FOREVER && rusm__clock_ns() >= deadline_ns;
+}
+
+/* The timer of a wait that ended early. Leaving it armed costs a wake-up for nothing, taking it out
+ * costs a few nanoseconds. */
+static void forget_deadline(rusm_proc *self) {
+    if (self->wake_ns != UINT64_MAX) {
+        int status = rusm_proc_wake_at(self, UINT64_MAX);
+        RUSM_ASSERT(status == RUSM_OK);
+        (void)status;
+    }
+}
+
+int rusm_receive(rusm_proc *self, uint64_t deadline_ns, rusm_msg **out_msg) {
+    for (;;) {
+        *out_msg = rusm__proc_is_doomed(self) ? NULL : rusm_proc_receive(self);
+        if (*out_msg) {
+            forget_deadline(self);
+            return RUSM_OK;
+        }
+        if (rusm__proc_is_doomed(self)) {
+            return exiting(self);
+        }
+        if (is_over(deadline_ns)) {
+            forget_deadline(self);
+            return RUSM_ETIMEDOUT;
+        }
+        int status = wait_until(self, deadline_ns);
+        if (status) {
+            return status;
+        }
+    }
+}
+
+static void accept_new(rusm_proc *self) {
+    struct rusm_msg *msg = rusm__mailbox_take(&self->mailbox);
+    while (msg) {
+        struct rusm_msg *next = msg->next;
+        rusm__proc_accept(self, msg);
+        msg = next;
+    }
+}
+
+int rusm_receive_match(rusm_proc *self, bool (*match)(rusm_msg *msg, void *arg), void *arg,
+                       uint64_t deadline_ns, rusm_msg **out_msg) {
+    /* New items are only ever added at the end while we wait, so `where` stays good and every item
+     * is looked at once. */
+    struct rusm_msg **where = &self->mailbox.first;
+    *out_msg = NULL;
+    for (;;) {
+        accept_new(self);
+        if (rusm__proc_is_doomed(self)) {
+            return exiting(self);
+        }
+        while (*where && !match(*where, arg)) {
+            where = &(*where)->next;
+        }
+        if (*where) {
+            forget_deadline(self);
+            *out_msg = rusm__mailbox_remove(&self->mailbox, where);
+            return RUSM_OK;
+        }
+        if (is_over(deadline_ns)) {
+            forget_deadline(self);
+            return RUSM_ETIMEDOUT;
+        }
+        int status = wait_until(self, deadline_ns);
+        if (status) {
+            return status;
+        }
+    }
+}
+
+int rusm_sleep_until(rusm_proc *self, uint64_t deadline_ns) {
+    for (;;) {
+        if (rusm__proc_is_doomed(self)) {
+            return exiting(self);
+        }
+        if (is_over(deadline_ns)) {
+            forget_deadline(self);
+            return RUSM_OK;
+        }
+        int status = wait_until(self, deadline_ns);
+        if (status) {
+            return status;
+        }
+    }
+}
+
+int rusm_yield(rusm_proc *self) {
+    struct fiber *fiber = fiber_of(self);
+    if (rusm__proc_is_doomed(self)) {
+        return exiting(self);
+    }
+    if (++fiber->yields % YIELD_EVERY == 0) {
+        leave(fiber, RUSM_STEP_AGAIN, false);
+        if (rusm__proc_is_doomed(self)) {
+            return exiting(self);
+        }
+    }
+    return RUSM_OK;
+}
+
+/* ---- calls ---- */
+
+struct awaited {
+    uint64_t call;
+    uint64_t monitor;
+};
+
+static bool is_answer(rusm_msg *msg, void *arg) {
+    const struct awaited *awaited = arg;
+    return ((msg->flags & RUSM__MSG_REPLY) && msg->ref == awaited->call) ||
+           (msg->tag == RUSM__TAG_DOWN && msg->ref == awaited->monitor);
+}
+
+static int send_call(rusm_proc *self, rusm_pid target, rusm_msg **request, uint64_t ref) {
+    (*request)->from = self->pid;
+    (*request)->flags = RUSM__MSG_CALL;
+    (*request)->ref = ref;
+    int status = rusm__msg_deliver(rusm_proc_runtime(self), target, *request);
+    if (status == RUSM_OK) {
+        *request = NULL;
+    }
+    return status;
+}
+
+int rusm_call(rusm_proc *self, rusm_pid target, rusm_msg **request, uint64_t deadline_ns,
+              rusm_msg **out_reply) {
+    struct awaited awaited;
+    rusm_msg *answer = NULL;
+    *out_reply = NULL;
+    int status = rusm_proc_monitor(self, target, &awaited.monitor);
+    if (status) {
+        return status;
+    }
+    awaited.call = rusm__ref_new(self);
+    self->call_ref = awaited.call;
+    status = send_call(self, target, request, awaited.call);
+    if (status == RUSM_OK) {
+        status = rusm_receive_match(self, is_answer, &awaited, deadline_ns, &answer);
+    }
+    self->call_ref = 0; /* from now on its reply is dropped on arrival */
+    rusm_proc_demonitor(self, awaited.monitor);
+    if (answer && answer->tag == RUSM__TAG_DOWN) {
+        rusm_msg_free(answer);
+        return RUSM_ENOPROC;
+    }
+    *out_reply = answer;
+    return status;
+}
+
+bool rusm_msg_is_call(const rusm_msg *msg) {
+    return msg->flags & RUSM__MSG_CALL;
+}
+
+int rusm_reply(rusm_runtime *rt, const rusm_msg *call, rusm_msg *reply) {
+    if (!rusm_msg_is_call(call)) {
+        return RUSM_EINVAL;
+    }
+    struct rusm__proc_local *local = rusm__proc_local(rt);
+    reply->from = local && local->running ? local->running->pid : 0;
+    reply->flags = RUSM__MSG_REPLY;
+    reply->ref = call->ref;
+    return rusm__msg_deliver(rt, call->from, reply);
+}
