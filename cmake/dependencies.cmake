@@ -27,4 +27,6 @@ if(RUSM_WITH_ENGINE)
         ${RUSM_LLHTTP_SOURCE}/api.c)
     target_include_directories(rusm-llhttp PUBLIC SYSTEM ${LLHTTP_INCLUDE})
     target_compile_options(rusm-llhttp PRIVATE -w)
+    # Without it the parser lets blanks in header names and bad chunk ends pass.
+    target_compile_definitions(rusm-llhttp PUBLIC LLHTTP_STRICT_MODE=1)
 endif()

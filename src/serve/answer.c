@@ -108,6 +108,7 @@ int rusm__answer_headers_init(struct rusm__answer_headers *headers,
         if (!rusm__reply_field_is_good(&field) || rusm__reply_field_frames(&field))
             return RUSM_EINVAL;
         headers->has_date |= strcmp(items[i].name, "date") == 0;
+        headers->has_type |= strcmp(items[i].name, "content-type") == 0;
         rusm__buf_addf(&headers->lines, "%s: %s\r\n", items[i].name, items[i].value);
     }
     return headers->lines.failed ? RUSM_ENOMEM : RUSM_OK;
@@ -206,7 +207,7 @@ void rusm__answer_write(struct rusm__answer *answer, const struct rusm__answer_h
     add_status(out, answer->status);
     if (reply)
         add_reply_fields(out, reply, headers);
-    else if (answer->body_len)
+    else if (answer->body_len && !headers->has_type)
         ADD(out, "content-type: text/plain; charset=utf-8\r\n");
     if (answer->extra)
         rusm__buf_add_str(out, answer->extra);

@@ -22,6 +22,7 @@ struct rusm__answer_headers {
     const struct rusm__serve_header *names; /* sorted; for "is it there?" */
     size_t count;
     bool has_date;
+    bool has_type;
 };
 
 /* The headers outlive it. RUSM_ENOMEM; RUSM_EINVAL: a name or value that cannot be sent, or one
