@@ -54,6 +54,10 @@ struct rusm__address {
     uint16_t port; /* 0: the system chooses */
 };
 
+/* Read host:port; text is borrowed and terminated. What is wrong with it, or NULL. */
+RUSM_MUST_USE const char *rusm__address_parse(struct rusm__arena *arena, const char *text,
+                                              size_t len, struct rusm__address *out);
+
 enum rusm__source_kind { RUSM__SOURCE_NONE, RUSM__SOURCE_KV, RUSM__SOURCE_URL };
 
 /* Where a bundle comes from instead of ./wasm. */

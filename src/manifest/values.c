@@ -143,10 +143,12 @@ static const char *parse_host(struct rusm__address *address, bool bracketed) {
     return is_host_name(host) ? NULL : "not a host name";
 }
 
-/* What is wrong with host:port, or NULL. */
-static const char *parse_address(struct rusm__arena *arena, const char *text, size_t len,
-                                 struct rusm__address *out) {
+const char *rusm__address_parse(struct rusm__arena *arena, const char *text, size_t len,
+                                struct rusm__address *out) {
     const char *colon = memrchr(text, ':', len);
+    if (strstr(text, "://") != NULL) {
+        return "leave the scheme out";
+    }
     if (colon == NULL) {
         return "no `:port` behind the host";
     }
@@ -164,7 +166,7 @@ void rusm__take_address(struct rusm__reader *reader, const struct rusm__slot *sl
                         const struct rusm__toml *value) {
     struct rusm__address address = {.text = NULL};
     const char *problem =
-        parse_address(reader->arena, value->as.string.ptr, value->as.string.len, &address);
+        rusm__address_parse(reader->arena, value->as.string.ptr, value->as.string.len, &address);
     if (problem != NULL) {
         RUSM__BAD(reader, value->at, "`%s` in %s must be `host:port`, found %s: %s",
                   slot->key->name, slot->where, rusm__describe(value).text, problem);

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/* The arguments behind a command's name. Nothing is ignored: what a command does not know is
+ * refused, so that a misspelt option cannot pass for a default. */
+#include "cli/command.h"
+
+#include <string.h>
+
+/* One option that takes a value. */
+struct option {
+    const char *name;
+    const char **value; /* NULL: this command does not take it */
+};
+
+static bool complain(const struct rusm__cli_command *command, const char *text, const char *word) {
+    fprintf(stderr, "%s `%s`\n\nUsage:\n  rusm %s%s%s\n", text, word, command->name,
+            command->usage ? " " : "", command->usage ? command->usage : "");
+    return false;
+}
+
+/* Does arg mean this option? Sets *out_inline to what stands behind "=", or to NULL. */
+static bool is_option(const char *arg, const char *name, const char **out_inline) {
+    size_t len = strlen(name);
+    if (strncmp(arg, name, len) != 0 || (arg[len] != '\0' && arg[len] != '='))
+        return false;
+    *out_inline = arg[len] == '=' ? arg + len + 1 : NULL;
+    return true;
+}
+
+/* Take the option at argv[*i]; *i moves to the last argument that was used. */
+static bool take(const struct rusm__cli_command *command, const struct option *option,
+                 const char *value, int argc, char **argv, int *i) {
+    if (!option->value)
+        return complain(command, "unknown option", option->name);
+    if (*option->value)
+        return complain(command, "given twice:", option->name);
+    /* Another option is no value; one that must start with a dash is written with "=". */
+    if (!value && *i + 1 < argc && argv[*i + 1][0] != '-')
+        value = argv[++*i];
+    if (!value || value[0] == '\0') {
+        fprintf(stderr, "the '%s' option doesn't have an associated value\n", option->name);
+        return false;
+    }
+    *option->value = value;
+    return true;
+}
+
+bool rusm__cli_parse(const struct rusm__cli_command *command, int argc, char **argv,
+                     struct rusm__cli_args *out_args) {
+    *out_args = (struct rusm__cli_args){0};
+    const struct option options[] = {
+        {"--config", command->takes_config ? &out_args->config : NULL},
+        {"--listen", command->takes_listen ? &out_args->listen : NULL},
+    };
+    for (int i = 0; i < argc; i++) {
+        if (strcmp(argv[i], "--") == 0) /* the rest would be operands, and there are none */
+            return i + 1 == argc || complain(command, "unexpected argument", argv[i + 1]);
+        const struct option *found = NULL;
+        const char *value = NULL;
+        for (size_t k = 0; k < sizeof(options) / sizeof(options[0]) && !found; k++) {
+            if (is_option(argv[i], options[k].name, &value))
+                found = &options[k];
+        }
+        if (!found)
+            return complain(command, argv[i][0] == '-' ? "unknown option" : "unexpected argument",
+                            argv[i]);
+        if (!take(command, found, value, argc, argv, &i))
+            return false;
+    }
+    return true;
+}

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+/* Components: from [components.<name>] and ./wasm/<name>.wasm to something that can be spawned. */
+#include "node/node_impl.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "rusm/error.h"
+
+#include "base/log.h"
+#include "node/file.h"
+
+#define MAX_ARTEFACT_BYTES ((size_t)256 << 20)
+
+/* ---- the profile ---- */
+
+/* A granted name that has no value is left out: that is what the guest sees, and the log says so.
+ */
+static bool fill_env(rusm_node *node, struct rusm__member *member) {
+    const struct rusm__strings *names = &member->declared->profile->env;
+    struct rusm__env *env = rusm__arena_try_array(&node->arena, names->count, sizeof(*env));
+    if (!env)
+        return names->count == 0;
+    size_t count = 0;
+    for (size_t i = 0; i < names->count; i++) {
+        const char *value = rusm__dotenv_get(&node->env, names->items[i]);
+        if (value)
+            env[count++] = (struct rusm__env){names->items[i], value};
+        else
+            rusm__log(RUSM__LOG_WARN, "rusm", "env", "%s: %s is granted and not set",
+                      member->declared->name, names->items[i]);
+    }
+    member->profile.env = env;
+    member->profile.env_count = count;
+    return true;
+}
+
+static int check_folder(rusm_node *node, const struct rusm__manifest_profile *profile,
+                        const char *folder) {
+    struct stat info;
+    int cause = stat(folder, &info) != 0 ? errno : S_ISDIR(info.st_mode) ? 0 : ENOTDIR;
+    if (!cause)
+        return RUSM_OK;
+    rusm__node_fail(node, "preopen of [capabilities.%s]: reading %s: %s", profile->name, folder,
+                    strerror(cause));
+    return RUSM_EGUEST;
+}
+
+static int fill_preopens(rusm_node *node, struct rusm__member *member) {
+    const struct rusm__manifest_profile *profile = member->declared->profile;
+    size_t count = profile->preopen_count;
+    struct rusm__preopen *opened = rusm__arena_try_array(&node->arena, count, sizeof(*opened));
+    if (!opened)
+        return count == 0 ? RUSM_OK : RUSM_ENOMEM;
+    int code = RUSM_OK;
+    for (size_t i = 0; i < count && code == RUSM_OK; i++) {
+        const struct rusm__manifest_preopen *from = &profile->preopens[i];
+        const char *folder = rusm__node_path(node, from->host);
+        opened[i] = (struct rusm__preopen){folder, from->guest, from->read_only};
+        code = folder ? check_folder(node, profile, folder) : RUSM_ENOMEM;
+    }
+    member->profile.preopens = opened;
+    member->profile.preopen_count = count;
+    return code;
+}
+
+static int fill_profile(rusm_node *node, struct rusm__member *member) {
+    const struct rusm__manifest_profile *from = member->declared->profile;
+    const struct rusm__limits *limits = &from->limits;
+    member->profile = (struct rusm__profile){
+        .name = from->name,
+        .network = from->network,
+        .spawn = from->spawn,
+        .process_control = from->process_control,
+        .stdio = from->stdio,
+        .storage = from->storage,
+        .max_memory_bytes = (uint64_t)limits->max_memory_mb << 20,
+        .max_message_bytes = limits->max_message_bytes,
+        .mailbox_messages = limits->mailbox_messages,
+        .mailbox_bytes = limits->mailbox_bytes,
+        .max_children = limits->max_children,
+        .max_names = limits->max_names,
+        .max_timers = limits->max_timers,
+    };
+    return fill_env(node, member) ? fill_preopens(node, member) : RUSM_ENOMEM;
+}
+
+/* ---- the artefact ---- */
+
+/* Bundles of JavaScript come first where both exist, so one of them is what the app means. */
+static int refuse_javascript(rusm_node *node, const char *name) {
+    static const char *const endings[] = {".qjsbc", ".js"};
+    for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
+        const char *path =
+            rusm__arena_try_printf(&node->arena, "%s/wasm/%s%s", node->root, name, endings[i]);
+        if (!path)
+            return RUSM_ENOMEM;
+        if (access(path, F_OK) == 0) {
+            rusm__node_fail(node, "component `%s`: JavaScript (%s) is not supported yet", name,
+                            path);
+            return RUSM_EGUEST;
+        }
+    }
+    return RUSM_OK;
+}
+
+static int read_artefact(rusm_node *node, const char *path, struct rusm__buf *wasm) {
+    int cause;
+    int code = rusm__file_read(path, MAX_ARTEFACT_BYTES, wasm, &cause);
+    if (code == RUSM_OK || code == RUSM_ENOMEM)
+        return code;
+    if (code == RUSM_ETOOBIG)
+        rusm__node_fail(node, "reading %s: larger than %zu MiB", path, MAX_ARTEFACT_BYTES >> 20);
+    else
+        rusm__node_fail(node, "reading %s (run `rusm build`?): %s", path, strerror(cause));
+    return RUSM_EGUEST;
+}
+
+/* The entry is said only where the manifest says it; otherwise the exports decide. */
+static const char *entry_of(const struct rusm__manifest_component *declared) {
+    return declared->at[RUSM__COMPONENT_ENTRY].line != 0 ? declared->entry : NULL;
+}
+
+static int load_bytes(rusm_node *node, struct rusm__member *member, const char *path,
+                      const struct rusm__buf *wasm) {
+    struct rusm__component_options options = {
+        .name = member->declared->name,
+        .entry = entry_of(member->declared),
+        .profile = &member->profile,
+        .origin = path,
+    };
+    struct rusm__buf why;
+    rusm__buf_init(&why);
+    int code = rusm__component_load(node->sandbox, wasm->data, wasm->len, &options,
+                                    &member->component, &why);
+    if (code < 0)
+        rusm__node_fail(node, "%s", why.len ? rusm__buf_cstr(&why) : rusm_error_text(code));
+    rusm__buf_fini(&why);
+    return code;
+}
+
+static int load_wasm(rusm_node *node, struct rusm__member *member) {
+    const char *path =
+        rusm__arena_try_printf(&node->arena, "%s/wasm/%s.wasm", node->root, member->declared->name);
+    if (!path)
+        return RUSM_ENOMEM;
+    struct rusm__buf wasm;
+    rusm__buf_init(&wasm);
+    int code = read_artefact(node, path, &wasm);
+    if (code == RUSM_OK)
+        code = load_bytes(node, member, path, &wasm);
+    rusm__buf_fini(&wasm);
+    return code;
+}
+
+/* ---- all of them ---- */
+
+static int load_member(rusm_node *node, struct rusm__member *member) {
+    int code = fill_profile(node, member);
+    if (code == RUSM_OK)
+        code = refuse_javascript(node, member->declared->name);
+    if (code == RUSM_OK)
+        code = load_wasm(node, member);
+    if (code == RUSM_OK)
+        code = rusm__hostcall_add(node->hostcall, member->component);
+    return code;
+}
+
+int rusm__node_load_members(rusm_node *node) {
+    const struct rusm__manifest *manifest = node->manifest;
+    size_t count = manifest->component_count;
+    node->members = rusm__arena_try_array(&node->arena, count, sizeof(*node->members));
+    if (!node->members)
+        return count == 0 ? RUSM_OK : RUSM_ENOMEM;
+    node->member_count = count;
+    int worst = RUSM_OK;
+    for (size_t i = 0; i < count; i++) {
+        node->members[i].declared = &manifest->components[i];
+        int code = load_member(node, &node->members[i]);
+        if (code == RUSM_ENOMEM)
+            return code;
+        if (code < 0)
+            worst = code; /* go on: every artefact that is wrong is reported in one go */
+    }
+    return worst;
+}
+
+const struct rusm__member *rusm__node_find_member(const rusm_node *node, const char *name) {
+    for (size_t i = 0; i < node->member_count; i++) {
+        if (strcmp(node->members[i].declared->name, name) == 0)
+            return &node->members[i];
+    }
+    return NULL;
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/* A node's parts, in the order in which they are made; they go in the reverse order. Each file
+ * below makes one of them and appends to `error` when it cannot.
+ *
+ *   config      the manifest and .env: everything that can be wrong on paper
+ *   members     the components: profile, artefact, kind
+ *   listeners   routes and ports
+ *   residents   supervisors of residents; commands
+ *
+ * All of it belongs to the thread that starts and stops the node, except what is marked. */
+#ifndef RUSM__NODE_NODE_IMPL_H
+#define RUSM__NODE_NODE_IMPL_H
+
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "rusm/node.h"
+#include "rusm/runtime.h"
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "hostcall/hostcall.h"
+#include "kv/kv.h"
+#include "manifest/manifest.h"
+#include "node/dotenv.h"
+#include "sandbox/sandbox.h"
+#include "serve/serve.h"
+#include "sup/one.h"
+
+/* A component of the manifest that was loaded. */
+struct rusm__member {
+    const struct rusm__manifest_component *declared;
+    struct rusm__profile profile;
+    struct rusm__component *component;
+};
+
+/* A resident and its supervisor. */
+struct rusm__resident {
+    const struct rusm__member *member;
+    rusm_pid supervisor;
+    sem_t *first;     /* posted once, when the first start succeeded or failed */
+    bool has_first;   /* scheduler side: posted */
+    atomic_int state; /* enum rusm__sup_state. Written by the supervisor's scheduler, read by
+                       * anybody. Relaxed: a moment's picture */
+    int code;         /* of a failed first start; published by the semaphore */
+};
+
+/* What routes one listener. Read by every scheduler, never changed once it is bound. */
+struct rusm__route_table {
+    const struct rusm__routes *routes;
+    struct rusm__serve_target *targets; /* by the route's index */
+};
+
+struct rusm_node {
+    struct rusm__arena arena; /* whatever lives as long as the node */
+    const char *root;
+    struct rusm__buf error;    /* why the start failed */
+    struct rusm__buf warnings; /* what is accepted, but hardly meant */
+    struct rusm__report report;
+    struct rusm__manifest *manifest;
+    struct rusm__dotenv env;
+    bool is_logging;
+    rusm_runtime *runtime;
+    struct rusm__kv *store; /* NULL: none is configured */
+    struct rusm__hostcall *hostcall;
+    struct rusm__sandbox *sandbox;
+    struct rusm__member *members; /* in the manifest's order, which is that of names */
+    size_t member_count;
+    struct rusm__serve *serve; /* NULL: no listeners */
+    const char **endpoint_names;
+    struct rusm__resident *residents;
+    size_t resident_count;
+    const struct rusm__member **on_demand;
+    size_t on_demand_count;
+};
+
+/* "root/path", or the path itself if it is absolute or root is the current directory. */
+const char *rusm__node_path(rusm_node *node, const char *path);
+
+/* A new line of the error. */
+RUSM_PRINTF(2, 3) void rusm__node_fail(rusm_node *node, const char *format, ...);
+
+/* ---- config.c ---- */
+
+/* Read and validate for `command`; the report's lines go to the error. */
+RUSM_MUST_USE int rusm__node_read_config(rusm_node *node, const rusm_node_options *options,
+                                         enum rusm__manifest_command command);
+
+/* ---- members.c ---- */
+
+/* Load every component, and report all that cannot be loaded. The sandbox is open. */
+RUSM_MUST_USE int rusm__node_load_members(rusm_node *node);
+/* NULL: no such component. */
+const struct rusm__member *rusm__node_find_member(const rusm_node *node, const char *name);
+
+/* ---- listeners.c ---- */
+
+/* Do all routes lead to components that can answer? */
+RUSM_MUST_USE int rusm__node_check_routes(rusm_node *node);
+/* Take every port. */
+RUSM_MUST_USE int rusm__node_bind(rusm_node *node);
+
+/* ---- residents.c ---- */
+
+/* Sort the members into residents and the rest; refuse what cannot be a resident. */
+RUSM_MUST_USE int rusm__node_check_residents(rusm_node *node);
+/* Run the commands once, start the residents, and wait until each runs. */
+RUSM_MUST_USE int rusm__node_boot(rusm_node *node);
+/* End the supervisors, so that nothing is started again. */
+void rusm__node_retire_residents(rusm_node *node);
+
+#endif
