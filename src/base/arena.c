@@ -84,7 +84,7 @@ void *rusm__arena_try_array(struct rusm__arena *arena, size_t count, size_t byte
 }
 
 char *rusm__arena_try_strndup(struct rusm__arena *arena, const char *text, size_t len) {
-    char *copy = len < SIZE_MAX ? rusm__arena_try_alloc(arena, len + 1) : NULL;
+    char *copy = rusm__arena_try_alloc(arena, len < SIZE_MAX ? len + 1 : SIZE_MAX);
     if (copy != NULL && len != 0) {
         memcpy(copy, text, len);
     }

@@ -64,7 +64,9 @@ static const struct rusm__manifest_profile *find_base(const struct rusm__toml *t
 
 static int compare_guests(const void *a, const void *b) {
     const struct rusm__manifest_preopen *x = a, *y = b;
-    return strcmp(x->guest, y->guest);
+    int order = strcmp(x->guest, y->guest);
+    return order != 0 ? order
+                      : rusm__pos_compare(x->at[RUSM__PREOPEN_GUEST], y->at[RUSM__PREOPEN_GUEST]);
 }
 
 static void check_guests(struct rusm__reader *reader, const char *where,
@@ -82,7 +84,7 @@ static void check_guests(struct rusm__reader *reader, const char *where,
     }
     qsort(sorted, kept, sizeof(*sorted), compare_guests);
     for (size_t i = 1; i < kept; i++) {
-        if (compare_guests(&sorted[i - 1], &sorted[i]) == 0) {
+        if (strcmp(sorted[i - 1].guest, sorted[i].guest) == 0) {
             RUSM__BAD(reader, sorted[i].at[RUSM__PREOPEN_GUEST],
                       "`guest` in %s: \"%s\" is the guest path of another `preopen` too", where,
                       rusm__show(sorted[i].guest, strlen(sorted[i].guest)).text);

@@ -96,10 +96,11 @@ static const char *hint_profile(struct rusm__reader *reader, const char *id) {
 }
 
 static void resolve_profile(struct rusm__reader *reader, struct rusm__manifest_component *c) {
-    if (c->capability != NULL) { /* NULL: the key has a wrong type */
-        c->profile = rusm__manifest_find_profile(reader->manifest, c->capability);
+    if (c->capability == NULL || c->capability[0] == '\0') {
+        return; /* is reported */
     }
-    if (c->capability != NULL && c->profile == NULL) {
+    c->profile = rusm__manifest_find_profile(reader->manifest, c->capability);
+    if (c->profile == NULL) {
         RUSM__BAD(reader, c->at[RUSM__COMPONENT_CAPABILITY],
                   "`capability` in [components.%s]: there is no profile `%s` (built in: "
                   "`sandboxed`, `network-client`, `trusted`; others are declared as "

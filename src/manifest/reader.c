@@ -289,7 +289,8 @@ static void warn_of_twins(struct rusm__reader *reader, const struct rusm__slot *
     }
     qsort(sorted, strings->count, sizeof(*sorted), compare_texts);
     for (size_t i = 1; i < strings->count; i++) {
-        if (strcmp(sorted[i - 1], sorted[i]) == 0) {
+        bool twins = strcmp(sorted[i - 1], sorted[i]) == 0;
+        if (twins && (i == 1 || strcmp(sorted[i - 2], sorted[i]) != 0)) { /* once per text */
             RUSM__WARN(reader, list->at, "`%s` in %s names \"%s\" more than once", slot->key->name,
                        slot->where, rusm__show(sorted[i], strlen(sorted[i])).text);
         }

@@ -39,12 +39,18 @@ bool rusm__report_has_room(const struct rusm__report *report) {
     return report->count < RUSM__REPORT_MAX;
 }
 
+/* NULL if the problem is only counted. */
 static struct rusm__problem *take_slot(struct rusm__report *report, enum rusm__severity severity) {
     if (rusm__report_has_room(report)) {
         return &report->problems[report->count++];
     }
-    report->more++;
-    return severity == RUSM__WARNING ? NULL : find_warning(report);
+    struct rusm__problem *slot = severity == RUSM__WARNING ? NULL : find_warning(report);
+    if (severity == RUSM__WARNING || slot != NULL) {
+        report->more_warnings++;
+    } else {
+        report->more_errors++;
+    }
+    return slot;
 }
 
 void rusm__report_add(struct rusm__report *report, enum rusm__severity severity,
@@ -100,9 +106,10 @@ void rusm__report_print(const struct rusm__report *report, bool warnings, struct
         print_problem(report, &report->problems[i], out);
         first = false;
     }
-    if (report->more != 0) {
-        rusm__buf_addf(out, "%sand %zu more problem%s in %s", first ? "" : "\n", report->more,
-                       report->more == 1 ? "" : "s", report->path);
+    size_t more = report->more_errors + (warnings ? report->more_warnings : 0);
+    if (more != 0) {
+        rusm__buf_addf(out, "%sand %zu more problem%s in %s", first ? "" : "\n", more,
+                       more == 1 ? "" : "s", report->path);
     }
 }
 

@@ -35,9 +35,10 @@ struct rusm__report {
     const char *path; /* as the user wrote it */
     struct rusm__problem problems[RUSM__REPORT_MAX];
     size_t count;
-    size_t errors; /* INVALID and UNSUPPORTED, kept or not */
-    size_t more;   /* problems that are not kept */
-    bool failed;   /* memory was short: the report is not complete */
+    size_t errors;        /* INVALID and UNSUPPORTED, kept or not */
+    size_t more_errors;   /* not kept */
+    size_t more_warnings; /* not kept */
+    bool failed;          /* memory was short: the report is not complete */
 };
 
 void rusm__report_init(struct rusm__report *report);

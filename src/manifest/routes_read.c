@@ -147,9 +147,12 @@ static bool check_characters(const struct context *at, const char *path, size_t 
     bool ascii = true;
     for (size_t i = 0; i < len; i++) {
         unsigned char c = (unsigned char)path[i];
-        if (c <= ' ' || c == 0x7f || c == '?' || c == '#') {
+        if (c == ' ') {
+            return BAD_KEY(at, "route `%s`: a blank cannot stand in a path", at->key);
+        }
+        if (c < ' ' || c == 0x7f || c == '?' || c == '#') {
             return BAD_KEY(at, "route `%s`: `%s` cannot stand in a path", at->key,
-                           c == ' ' ? "a blank" : rusm__show(&path[i], 1).text);
+                           rusm__show(&path[i], 1).text);
         }
         ascii &= c < 0x80;
     }

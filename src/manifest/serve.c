@@ -20,7 +20,7 @@ static const unsigned WS = 1u << RUSM__PROTOCOL_WS;
 static void warn_unless(struct rusm__reader *reader, const struct rusm__manifest_listener *listener,
                         enum rusm__serve_key key, unsigned protocols) {
     if (is_set(listener, key) && (protocols & 1u << listener->protocol) == 0) {
-        RUSM__WARN(reader, listener->at[key], "`%s` has no effect on a `%s` listener",
+        RUSM__WARN(reader, listener->at[key], "`%s` has no effect with `protocol = \"%s\"`",
                    rusm__serve_keys.keys[key].name,
                    rusm__word_text(rusm__protocol_words, (int)listener->protocol));
     }

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: MIT
 // toml++ behind a C interface. No exception leaves this file.
 //
-// toml++ 3.3 limits nested values but not the parts of a dotted key, and it walks and frees its
-// tree by recursion: a file of one long key would overflow the stack. So the text is looked over
-// first; the bound on the tree's depth that follows is about
-// (1 + RUSM__TOML_VALUE_DEPTH) * RUSM__TOML_KEY_PARTS + RUSM__TOML_KEY_PARTS levels.
+// Two weaknesses of toml++ 3.3 are kept away from it by looking over the text first, a third is
+// mended where it is included:
+// - It limits nested values but not the parts of a dotted key, and it walks and frees its tree by
+//   recursion: a file of one long key would overflow the stack. The depth of the tree is now at
+//   most about (2 + RUSM__TOML_VALUE_DEPTH) * RUSM__TOML_KEY_PARTS levels.
+// - It takes for granted that a table header begins with a key: `[=` fails an assertion, or in a
+//   build without assertions is undefined behaviour.
+// Should another of its assertions fail, it throws: a manifest must not end a node.
 extern "C" {
 #include "manifest/toml_shim.h"
 
@@ -12,37 +16,54 @@ extern "C" {
 }
 
 #include <algorithm>
-#include <cstdio>
 #include <exception>
 #include <new>
 #include <string_view>
 
+#undef NDEBUG // with it, toml++ turns its assertions into promises to the optimiser
+namespace {
+struct broken_assertion {};
+[[noreturn]] void break_off() {
+    throw broken_assertion{};
+}
+} // namespace
+#define TOML_ASSERT(condition) ((condition) ? void(0) : break_off())
 #define TOML_EXCEPTIONS        1
 #define TOML_ENABLE_FORMATTERS 0
 #define TOML_MAX_NESTED_VALUES RUSM__TOML_VALUE_DEPTH
+
+// Its test for blanks promises that some letters (U+00A1 to U+0499 and others) are never asked
+// about, which is wrong: they are simply no blanks.
+#include <toml++/impl/forward_declarations.h>
+#pragma push_macro("TOML_UNREACHABLE")
+#undef TOML_UNREACHABLE
+#define TOML_UNREACHABLE return false
+#include <toml++/impl/unicode.h>
+#pragma pop_macro("TOML_UNREACHABLE")
+
 #include <toml++/toml.h>
 
 static_assert(TOML_LIB_MAJOR == 3, "the shim was written for toml++ 3");
 
 namespace {
 
-// ---- the depth of dotted keys --------------------------------------------------------------
+// ---- looking over the text -----------------------------------------------------------------
 
-// Follows strings and comments exactly as TOML defines them. Where the text is not TOML, toml++
-// stops before anything that this scanner might have misread.
-class key_scanner {
+// Follows strings, comments and brackets exactly as TOML defines them. Where the text is not TOML,
+// toml++ stops before anything that this scanner might have misread.
+class scanner {
   public:
-    explicit key_scanner(std::string_view text) : text_(text) {
+    explicit scanner(std::string_view text) : text_(text) {
     }
 
-    // True if no key has too many parts; else at() is where the first such key goes too far.
-    bool run() {
+    // What is wrong, at at(); nullptr if toml++ may have the text.
+    const char *run() {
         while (next_ < text_.size()) {
-            if (!step()) {
-                return false;
+            if (const char *problem = step()) {
+                return problem;
             }
         }
-        return true;
+        return nullptr;
     }
 
     rusm__pos at() const {
@@ -61,36 +82,70 @@ class key_scanner {
   private:
     std::string_view text_;
     size_t next_ = 0;
-    size_t dots_ = 0; // since the last character that cannot stand inside a dotted key
+    size_t dots_ = 0;   // since the last character that cannot stand inside a dotted key
+    size_t depth_ = 0;  // of open brackets and braces
+    bool fresh_ = true; // nothing but blanks since the beginning of the line
 
-    bool step() {
-        switch (text_[next_]) {
+    const char *step() {
+        const char c = text_[next_];
+        const bool header = c == '[' && fresh_ && depth_ == 0;
+        fresh_ = c == '\n' || (fresh_ && is_blank(c));
+        switch (c) {
         case '#':
             next_ = std::min(text_.find('\n', next_), text_.size());
-            return true;
+            return nullptr;
         case '"':
         case '\'':
-            skip_string(text_[next_]);
-            return true;
+            skip_string(c);
+            return nullptr;
         case '.':
             if (++dots_ >= RUSM__TOML_KEY_PARTS) {
-                return false;
+                return "a dotted key has too many parts";
             }
             break;
-        case '\n':
-        case '=':
-        case ',':
-        case '[':
-        case ']':
-        case '{':
-        case '}':
-            dots_ = 0;
-            break;
         default:
+            note_mark(c);
             break;
         }
         next_++;
-        return true;
+        return header ? check_header() : nullptr;
+    }
+
+    // Marks that end a dotted key. A newline does not close brackets: lists go over lines.
+    void note_mark(char c) {
+        if (c == '[' || c == '{') {
+            depth_++;
+        } else if ((c == ']' || c == '}') && depth_ > 0) {
+            depth_--;
+        } else if (c != '\n' && c != '=' && c != ',') {
+            return;
+        }
+        dots_ = 0;
+    }
+
+    static bool is_blank(char c) {
+        return c == ' ' || c == '\t';
+    }
+
+    static bool begins_key(char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+               c == '_' || c == '-' || c == '"' || c == '\'';
+    }
+
+    // Behind the bracket of a table header: only a key may follow. An empty header, the end of the
+    // text and `[ [` are things that toml++ explains itself.
+    const char *check_header() {
+        const bool list = next_ < text_.size() && text_[next_] == '[';
+        size_t key = next_ + list;
+        while (key < text_.size() && is_blank(text_[key])) {
+            key++;
+        }
+        if (key >= text_.size() || text_[key] == ']' || begins_key(text_[key]) ||
+            (text_[key] == '[' && !list)) {
+            return nullptr;
+        }
+        next_ = key;
+        return "expected a key behind the bracket of a table header";
     }
 
     bool three(char quote) const {
@@ -210,18 +265,26 @@ bool copy_node(rusm__arena *arena, const toml::node &from, rusm__toml *to) {
 // ---- errors --------------------------------------------------------------------------------
 
 int fail(rusm__toml_error *error, rusm__pos at, std::string_view text) {
+    constexpr std::string_view prefix = "Error while parsing ";
+    if (text.substr(0, prefix.size()) == prefix) {
+        text.remove_prefix(prefix.size());
+    }
     // Line 0 would mean "about the whole file"; toml++ gives it for an error at the very start.
     error->at = at.line == 0 ? rusm__pos{1, 1} : at;
-    std::snprintf(error->text, sizeof(error->text), "%.*s", static_cast<int>(text.size()),
-                  text.data());
+    const size_t len = std::min(text.size(), sizeof(error->text) - 1);
+    for (size_t i = 0; i < len; i++) { // toml++ quotes the file's characters as they are
+        const auto c = static_cast<unsigned char>(text[i]);
+        error->text[i] = c < 0x20 || c == 0x7f ? '?' : text[i];
+    }
+    error->text[len] = '\0';
     return RUSM_ECONFIG;
 }
 
 int parse(rusm__arena *arena, std::string_view text, rusm__toml **out_root,
           rusm__toml_error *error) {
-    key_scanner keys(text);
-    if (!keys.run()) {
-        return fail(error, keys.at(), "a dotted key has too many parts");
+    scanner scan(text);
+    if (const char *problem = scan.run()) {
+        return fail(error, scan.at(), problem);
     }
     const toml::table root = toml::parse(text);
     auto *copy = static_cast<rusm__toml *>(rusm__arena_try_alloc(arena, sizeof(rusm__toml)));
@@ -245,6 +308,8 @@ int rusm__toml_parse(rusm__arena *arena, const char *text, size_t len, rusm__tom
         return parse(arena, {text, len}, out_root, error);
     } catch (const toml::parse_error &problem) {
         return fail(error, place(problem.source().begin), problem.description());
+    } catch (const broken_assertion &) {
+        return fail(error, {1, 1}, "the parser cannot make sense of the file");
     } catch (const std::bad_alloc &) {
         return RUSM_ENOMEM;
     } catch (const std::exception &problem) {

@@ -29,7 +29,8 @@ static bool uses_ws(const void *object) {
 
 static bool is_route_less_http(const void *object) {
     const struct rusm__manifest_listener *listener = object;
-    return listener->protocol == RUSM__PROTOCOL_HTTP && !listener->routed;
+    return listener->protocol == RUSM__PROTOCOL_HTTP && !listener->routed &&
+           listener->component != NULL;
 }
 
 static bool uses_tls(const void *object) {
@@ -92,7 +93,7 @@ static bool uses_max_streams(const void *object) {
 static const struct rusm__feature features[] = {
     {&rusm__serve_keys, RUSM__SERVE_PROTOCOL, "`protocol = \"sse\"`", LISTENING, uses_sse},
     {&rusm__serve_keys, RUSM__SERVE_PROTOCOL, "`protocol = \"ws\"`", LISTENING, uses_ws},
-    {&rusm__serve_keys, RUSM__SERVE_PROTOCOL, "an `http` listener without [serve.routes]",
+    {&rusm__serve_keys, RUSM__SERVE_PROTOCOL, "`protocol = \"http\"` without [serve.routes]",
      LISTENING, is_route_less_http},
     {&rusm__serve_keys, RUSM__SERVE_TLS, "`tls`", LISTENING, uses_tls},
     {&rusm__serve_keys, RUSM__SERVE_COMPRESSION, "`compression = true`", LISTENING,
