@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-# Libraries from Debian. Core: libuv, mimalloc. Parts: LMDB, toml++ (headers). Node: llhttp
-# (C sources of Debian's node-llhttp). NOTICE lists their licences.
+# Libraries from Debian. Core: libuv, mimalloc. Parts: LMDB, toml++ (headers), llhttp (C
+# sources of Debian's node-llhttp). NOTICE lists their licences.
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
 pkg_check_modules(UV REQUIRED IMPORTED_TARGET libuv)
@@ -18,9 +18,6 @@ if(RUSM_WITH_PARTS)
     pkg_check_modules(LMDB REQUIRED IMPORTED_TARGET lmdb)
     find_path(TOMLPLUSPLUS_INCLUDE toml++/toml.h REQUIRED)
     set(RUSM_PART_LIBRARIES PkgConfig::LMDB)
-endif()
-
-if(RUSM_WITH_ENGINE)
     find_path(RUSM_LLHTTP_SOURCE llhttp.c PATHS /usr/share/llhttp REQUIRED)
     find_path(LLHTTP_INCLUDE llhttp.h PATHS /usr/share/include/llhttp REQUIRED)
     add_library(rusm-llhttp OBJECT ${RUSM_LLHTTP_SOURCE}/llhttp.c ${RUSM_LLHTTP_SOURCE}/http.c
