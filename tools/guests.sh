@@ -64,7 +64,7 @@ build_app() {
 }
 
 build_hello() {
-    rust "$out/hello/wasm" "$root/examples/hello" hello
+    rust "$out/hello/wasm" "$root/examples/hello/components/hello" hello
     copy "$root/examples/hello/rusm.toml" "$out/hello"
 }
 

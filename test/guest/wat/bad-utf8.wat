@@ -1,0 +1,23 @@
+;; SPDX-License-Identifier: MIT
+;; Logs bytes that are not UTF-8: a trap of this process.
+(component
+  (import "rusm:runtime/log@0.1.0" (instance $log
+    (type $level-type (enum "error" "warn" "info" "debug"))
+    (export "log-level" (type $level (eq $level-type)))
+    (export "log" (func (param "level" $level) (param "message" string)))))
+  (core module $memory
+    (memory (export "memory") 1)
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 4096))
+  (core instance $memory (instantiate $memory))
+  (core func $log (canon lower (func $log "log") (memory $memory "memory")
+    (realloc (func $memory "realloc"))))
+  (core module $main
+    (import "memory" "memory" (memory 1))
+    (import "host" "log" (func $log (param i32 i32 i32)))
+    (data (i32.const 0) "ab\ff\fe")
+    (func (export "run")
+      (call $log (i32.const 0) (i32.const 0) (i32.const 4))))
+  (core instance $main (instantiate $main (with "memory" (instance $memory))
+    (with "host" (instance
+      (export "log" (func $log))))))
+  (func (export "run") (canon lift (core func $main "run"))))

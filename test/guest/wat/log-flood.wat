@@ -1,0 +1,25 @@
+;; SPDX-License-Identifier: MIT
+;; Logs long lines for ever. Logging must not stop the node, and what is dropped is counted.
+(component
+  (import "rusm:runtime/log@0.1.0" (instance $log
+    (type $level-type (enum "error" "warn" "info" "debug"))
+    (export "log-level" (type $level (eq $level-type)))
+    (export "log" (func (param "level" $level) (param "message" string)))))
+  (core module $memory
+    (memory (export "memory") 1)
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 4096))
+  (core instance $memory (instantiate $memory))
+  (core func $log (canon lower (func $log "log") (memory $memory "memory")
+    (realloc (func $memory "realloc"))))
+  (core module $main
+    (import "memory" "memory" (memory 1))
+    (import "host" "log" (func $log (param i32 i32 i32)))
+    (func (export "run")
+      (memory.fill (i32.const 0) (i32.const 0x61) (i32.const 4096))
+      (loop $again
+        (call $log (i32.const 1) (i32.const 0) (i32.const 4096))
+        br $again)))
+  (core instance $main (instantiate $main (with "memory" (instance $memory))
+    (with "host" (instance
+      (export "log" (func $log))))))
+  (func (export "run") (canon lift (core func $main "run"))))

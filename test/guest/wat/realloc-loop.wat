@@ -1,0 +1,23 @@
+;; SPDX-License-Identifier: MIT
+;; Its allocator never returns, so that the host gets stuck in it while it delivers a message. It
+;; must be possible to end it.
+(component
+  (import "rusm:runtime/actor@0.1.0" (instance $actor
+    (export "receive" (func (result (list u8))))))
+  (core module $memory
+    (memory (export "memory") 1)
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+      (loop $again
+        br $again)
+      unreachable))
+  (core instance $memory (instantiate $memory))
+  (core func $receive (canon lower (func $actor "receive") (memory $memory "memory")
+    (realloc (func $memory "realloc"))))
+  (core module $main
+    (import "host" "receive" (func $receive (param i32)))
+    (func (export "run")
+      (call $receive (i32.const 0))))
+  (core instance $main (instantiate $main
+    (with "host" (instance
+      (export "receive" (func $receive))))))
+  (func (export "run") (canon lift (core func $main "run"))))

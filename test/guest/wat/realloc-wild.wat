@@ -1,0 +1,19 @@
+;; SPDX-License-Identifier: MIT
+;; Its allocator hands out a place beyond its memory: a trap of this process.
+(component
+  (import "rusm:runtime/actor@0.1.0" (instance $actor
+    (export "receive" (func (result (list u8))))))
+  (core module $memory
+    (memory (export "memory") 1)
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 0x7ffffff0))
+  (core instance $memory (instantiate $memory))
+  (core func $receive (canon lower (func $actor "receive") (memory $memory "memory")
+    (realloc (func $memory "realloc"))))
+  (core module $main
+    (import "host" "receive" (func $receive (param i32)))
+    (func (export "run")
+      (call $receive (i32.const 0))))
+  (core instance $main (instantiate $main
+    (with "host" (instance
+      (export "receive" (func $receive))))))
+  (func (export "run") (canon lift (core func $main "run"))))

@@ -1,0 +1,21 @@
+;; SPDX-License-Identifier: MIT
+;; Registers a name of 512 KiB: refused, or a trap of this process.
+(component
+  (import "rusm:runtime/actor@0.1.0" (instance $actor
+    (export "register" (func (param "name" string) (result bool)))))
+  (core module $memory
+    (memory (export "memory") 16)
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 4096))
+  (core instance $memory (instantiate $memory))
+  (core func $register (canon lower (func $actor "register") (memory $memory "memory")
+    (realloc (func $memory "realloc"))))
+  (core module $main
+    (import "memory" "memory" (memory 1))
+    (import "host" "register" (func $register (param i32 i32) (result i32)))
+    (func (export "run")
+      (memory.fill (i32.const 0) (i32.const 0x61) (i32.const 524288))
+      (drop (call $register (i32.const 0) (i32.const 524288)))))
+  (core instance $main (instantiate $main (with "memory" (instance $memory))
+    (with "host" (instance
+      (export "register" (func $register))))))
+  (func (export "run") (canon lift (core func $main "run"))))

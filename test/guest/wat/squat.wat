@@ -1,0 +1,26 @@
+;; SPDX-License-Identifier: MIT
+;; Registers one name after the other, four billion of them. The number of names of a process is
+;; bounded.
+(component
+  (import "rusm:runtime/actor@0.1.0" (instance $actor
+    (export "register" (func (param "name" string) (result bool)))))
+  (core module $memory
+    (memory (export "memory") 1)
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 4096))
+  (core instance $memory (instantiate $memory))
+  (core func $register (canon lower (func $actor "register") (memory $memory "memory")
+    (realloc (func $memory "realloc"))))
+  (core module $main
+    (import "memory" "memory" (memory 1))
+    (import "host" "register" (func $register (param i32 i32) (result i32)))
+    (func (export "run") (local $n i32)
+      (loop $again
+        (i32.store (i32.const 0) (i32.or (i32.and (local.get $n) (i32.const 0x0f0f0f0f)) (i32.const 0x40404040)))
+        (i32.store (i32.const 4) (i32.or (i32.and (i32.shr_u (local.get $n) (i32.const 4)) (i32.const 0x0f0f0f0f)) (i32.const 0x40404040)))
+        (drop (call $register (i32.const 0) (i32.const 8)))
+        (local.set $n (i32.add (local.get $n) (i32.const 1)))
+        (br_if $again (local.get $n)))))
+  (core instance $main (instantiate $main (with "memory" (instance $memory))
+    (with "host" (instance
+      (export "register" (func $register))))))
+  (func (export "run") (canon lift (core func $main "run"))))
