@@ -20,8 +20,9 @@ enum rusm__log_level {
 };
 
 /* Start the writer on fd (2 in programs). Until then, and after stop, lines are dropped. Several
- * starts nest; each needs its stop. RUSM_ENOMEM, RUSM_EIO. */
-int rusm__log_start(int fd, enum rusm__log_level level);
+ * starts nest; each needs its stop; the descriptor of the first and the level of the latest hold.
+ * RUSM_EINVAL, RUSM_ENOMEM, RUSM_EIO. */
+RUSM_MUST_USE int rusm__log_start(int fd, enum rusm__log_level level);
 /* Write what is queued, waiting at most one second for a reader, then stop. */
 void rusm__log_stop(void);
 
@@ -29,8 +30,8 @@ void rusm__log_set_level(enum rusm__log_level level);
 bool rusm__log_wants(enum rusm__log_level level); /* one relaxed load */
 
 /* One line: `who` left in 14 columns, `verb` left in 6, then the text. Control characters in the
- * text are written as \n, \r, \t or \xNN, so no text can forge a line; texts are cut at 8 KiB.
- * Dropped unless the level is wanted. Any thread; never blocks. */
+ * text are written as \n, \r, \t or \xNN, so no text can forge a line; texts are cut at 8 KiB, who
+ * and verb at 64 bytes. Dropped unless the level is wanted. Any thread; never blocks. */
 RUSM_PRINTF(4, 5)
 void rusm__log(enum rusm__log_level level, const char *who, const char *verb, const char *format,
                ...);

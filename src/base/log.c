@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: MIT */
+/* The log: the level gate, the writer thread, starting and stopping.
+ *
+ * A thread that logs makes its line, queues it and wakes the writer if that sleeps; it never
+ * touches the descriptor. The writer joins whole lines up to PIPE_BUF bytes, which a pipe takes in
+ * one piece, so lines of several programs on one pipe do not mix. If the reader is slow only the
+ * writer waits: the ring fills, further lines are dropped and counted.
+ *
+ * The descriptor is often shared with others (a terminal, a parent's pipe), and so is its
+ * O_NONBLOCK flag, which therefore stays as it is. Instead log_out.c opens the same pipe or
+ * terminal a second time, and asks a socket per call, so that the writer waits in poll only, where
+ * it also hears of a stop. rusm__log_stop gives the reader one second; then the writer drops what
+ * is left and ends.
+ *
+ * Where the system refuses the second opening (no /proc, a pipe of another user), poll is asked
+ * before each write, and a pipe that polls writable takes PIPE_BUF bytes; still a write can block
+ * when others fill the pipe in between. If the writer is caught there at the stop, the thread is
+ * left behind (it ends by itself once its write returns) and the log cannot be started again.
+ *
+ * All signals are blocked in the writer; so a closed pipe is EPIPE and no SIGPIPE.
+ *
+ *   life_lock   guards users, thread, stuck; held by start, stop and set_level only
+ *   done_lock   guards nothing but the sleep of flush and stop on done_cond */
+#include "base/log.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "rusm/error.h"
+
+#include "base/clock.h"
+#include "base/log_impl.h"
+#include "base/mem.h"
+
+enum { STOP_MS = 1000, GIVE_UP_MS = 500, FORMAT_BYTES = 512 };
+
+/* ---- state ---- */
+
+static pthread_mutex_t life_lock = PTHREAD_MUTEX_INITIALIZER;
+static unsigned users;   /* starts without their stop */
+static pthread_t thread; /* the writer, while users > 0 */
+static bool stuck;       /* a writer was left behind */
+
+static pthread_mutex_t done_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t done_cond; /* on the monotonic clock; made by the first start */
+
+static _Atomic(int) gate;          /* enum rusm__log_level; OFF while no writer runs */
+static _Atomic(uint64_t) dropped;  /* any thread */
+static _Atomic(size_t) written;    /* the writer: lines that left the ring and were dealt with */
+static _Atomic(bool) stopping;     /* stop -> writer: write what there is and end */
+static _Atomic(bool) giving_up;    /* stop -> writer: drop what there is and end */
+static _Atomic(bool) finished;     /* writer -> stop */
+static _Atomic(bool) asleep;       /* the writer waits for a wake-up, or is about to */
+static _Atomic(unsigned) watchers; /* threads that wait on done_cond */
+
+/* Both stay for the life of the program, since a thread may be late with its line. */
+static struct rusm__log_ring ring;
+static struct rusm__log_wake wake; /* opened by the first start */
+
+/* The writer thread only; the stopping thread after the join. */
+static struct {
+    struct rusm__log_out to;
+    bool colours;
+    uint64_t reported; /* of `dropped`, told in a line */
+    size_t lines;      /* of others, in `out` */
+    struct rusm__buf out;
+    struct rusm__buf line;
+} writer;
+
+/* ---- any thread ---- */
+
+bool rusm__log_wants(enum rusm__log_level level) {
+    /* relaxed: a line more or less around a change of level harms nobody. */
+    return level != RUSM__LOG_OFF &&
+           (int)level <= atomic_load_explicit(&gate, memory_order_relaxed);
+}
+
+uint64_t rusm__log_dropped(void) {
+    return atomic_load_explicit(&dropped, memory_order_relaxed); /* relaxed: a count */
+}
+
+static void count_dropped(size_t lines) {
+    atomic_fetch_add_explicit(&dropped, lines, memory_order_relaxed); /* relaxed: a count */
+}
+
+/* acq_rel on both sides, here and in sleep_if_idle: of the two exchanges one comes second. If it
+ * is this one, it finds true and wakes; if it is the writer's, the writer sees the line. */
+static void wake_writer(void) {
+    if (atomic_exchange_explicit(&asleep, false, memory_order_acq_rel))
+        rusm__log_wake_up(&wake);
+}
+
+void rusm__log_bytes(enum rusm__log_level level, const char *who, const char *verb,
+                     const void *text, size_t len) {
+    if (!rusm__log_wants(level))
+        return;
+    struct rusm__log_line *line = rusm__log_line_new(level, who, verb, text, len);
+    if (!line || !rusm__log_ring_push(&ring, line)) {
+        rusm__mem_free(line);
+        count_dropped(1);
+    }
+    wake_writer(); /* also after a drop, so that it is reported */
+}
+
+/* Callers may stand on a small stack (guests' fibers), so longer texts go to the heap. */
+static void log_long(enum rusm__log_level level, const char *who, const char *verb,
+                     const char *format, va_list args, size_t len) {
+    size_t size = (len <= RUSM__LOG_TEXT_MAX ? len : RUSM__LOG_TEXT_MAX + 1) + 1;
+    char *text = rusm__mem_try_alloc(size);
+    if (!text) {
+        count_dropped(1);
+        wake_writer();
+        return;
+    }
+    vsnprintf(text, size, format, args);
+    rusm__log_bytes(level, who, verb, text, size - 1);
+    rusm__mem_free(text);
+}
+
+void rusm__log(enum rusm__log_level level, const char *who, const char *verb, const char *format,
+               ...) {
+    if (!rusm__log_wants(level))
+        return;
+    char text[FORMAT_BYTES];
+    va_list args, again;
+    va_start(args, format);
+    va_copy(again, args);
+    int len = vsnprintf(text, sizeof text, format, args);
+    if (len < 0)
+        count_dropped(1);
+    else if ((size_t)len < sizeof text)
+        rusm__log_bytes(level, who, verb, text, (size_t)len);
+    else
+        log_long(level, who, verb, format, again, (size_t)len);
+    va_end(again);
+    va_end(args);
+}
+
+/* ---- the writer ---- */
+
+/* Tell flush and stop that something was dealt with. acq_rel with the one in wait_until: either
+ * the watcher is counted here, or it sees the new state before it sleeps. */
+static void tell_watchers(void) {
+    if (atomic_fetch_add_explicit(&watchers, 0, memory_order_acq_rel) == 0)
+        return;
+    pthread_mutex_lock(&done_lock);
+    pthread_cond_broadcast(&done_cond);
+    pthread_mutex_unlock(&done_lock);
+}
+
+/* Write out all of it, waiting for the reader. False: the descriptor is of no more use, or the
+ * stop will not wait longer. acquire: pairs with the store in stop_writer. */
+static bool write_all(const unsigned char *data, size_t len) {
+    while (len) {
+        if (atomic_load_explicit(&giving_up, memory_order_acquire))
+            return false;
+        ssize_t got = rusm__log_out_write(&writer.to, &wake, data, len < PIPE_BUF ? len : PIPE_BUF);
+        if (got < 0)
+            return false;
+        data += got;
+        len -= (size_t)got;
+    }
+    return true;
+}
+
+/* Lines that could not be written are counted; that cannot be reported there. */
+static void write_out(void) {
+    if (!write_all(writer.out.data, writer.out.len)) {
+        count_dropped(writer.lines);
+        writer.reported = rusm__log_dropped();
+    }
+    /* release: the lines are out; pairs with the acquire in is_flushed. */
+    atomic_fetch_add_explicit(&written, writer.lines, memory_order_release);
+    writer.lines = 0;
+    rusm__buf_clear(&writer.out);
+    tell_watchers();
+}
+
+/* Take line, which stands for `count` lines of others, into what goes out; what is there goes
+ * first if a pipe would tear the two together. */
+static void gather(struct rusm__log_line *line, size_t count) {
+    rusm__buf_clear(&writer.line);
+    rusm__log_line_print(line, writer.colours, &writer.line);
+    rusm__mem_free(line);
+    if (writer.out.len && writer.out.len + writer.line.len > PIPE_BUF)
+        write_out();
+    size_t before = writer.out.len;
+    rusm__buf_add(&writer.out, writer.line.data, writer.line.len);
+    if (writer.line.failed || writer.out.failed) {
+        writer.out.len = before;
+        writer.out.failed = false;
+        count_dropped(count);
+    }
+    writer.lines += count;
+}
+
+/* Our own line about lost ones is not counted itself. */
+static void gather_report(void) {
+    uint64_t now = rusm__log_dropped();
+    if (now == writer.reported)
+        return;
+    char text[64];
+    int len = snprintf(text, sizeof text, "%llu lines dropped",
+                       (unsigned long long)(now - writer.reported));
+    struct rusm__log_line *line =
+        rusm__log_line_new(RUSM__LOG_WARN, "rusm", "log", text, (size_t)len);
+    if (!line)
+        return; /* tried again when the next line wakes us */
+    writer.reported = now;
+    gather(line, 0);
+}
+
+/* Deal with everything there is. False if there was nothing. */
+static bool work(void) {
+    struct rusm__log_line *line;
+    bool any = false;
+    while ((line = rusm__log_ring_pop(&ring))) {
+        gather(line, 1);
+        any = true;
+    }
+    gather_report();
+    if (writer.out.len || writer.lines)
+        write_out();
+    return any;
+}
+
+static bool must_stop(void) {
+    /* acquire: what was logged before the stop is in the ring; pairs with the store in stop. */
+    return atomic_load_explicit(&stopping, memory_order_acquire);
+}
+
+static void sleep_if_idle(void) {
+    /* acq_rel: see wake_writer. */
+    atomic_exchange_explicit(&asleep, true, memory_order_acq_rel);
+    if (!work() && !must_stop())
+        rusm__log_wake_wait(&wake);
+    /* relaxed: true costs one needless wake-up. */
+    atomic_store_explicit(&asleep, false, memory_order_relaxed);
+}
+
+static void *writer_main(void *unused) {
+    (void)unused;
+    for (;;) {
+        bool last = must_stop(); /* before the look into the ring, so the last look sees all */
+        if (work())
+            continue;
+        if (last)
+            break;
+        sleep_if_idle();
+    }
+    /* release: pairs with the acquire in is_finished. */
+    atomic_store_explicit(&finished, true, memory_order_release);
+    tell_watchers();
+    return NULL;
+}
+
+/* ---- waiting for the writer ---- */
+
+static bool is_finished(size_t unused) {
+    (void)unused;
+    return atomic_load_explicit(&finished, memory_order_acquire);
+}
+
+static bool is_flushed(size_t goal) {
+    return (ptrdiff_t)(atomic_load_explicit(&written, memory_order_acquire) - goal) >= 0;
+}
+
+/* Sleep until `reached` answers true or the time is over; returns its last answer. */
+static bool wait_until(bool (*reached)(size_t), size_t goal, unsigned timeout_ms) {
+    uint64_t end_ns = rusm__deadline_ms(rusm__clock_ns(), timeout_ms);
+    struct timespec end = {.tv_sec = (time_t)(end_ns / RUSM__SECOND),
+                           .tv_nsec = (long)(end_ns % RUSM__SECOND)};
+    atomic_fetch_add_explicit(&watchers, 1, memory_order_acq_rel); /* see tell_watchers */
+    pthread_mutex_lock(&done_lock);
+    bool answer;
+    while (!(answer = reached(goal)))
+        if (pthread_cond_timedwait(&done_cond, &done_lock, &end) == ETIMEDOUT) {
+            answer = reached(goal);
+            break;
+        }
+    pthread_mutex_unlock(&done_lock);
+    atomic_fetch_sub_explicit(&watchers, 1, memory_order_relaxed);
+    return answer;
+}
+
+bool rusm__log_flush(unsigned timeout_ms) {
+    pthread_mutex_lock(&life_lock);
+    bool running = users > 0;
+    pthread_mutex_unlock(&life_lock);
+    /* relaxed: lines that this thread queued are before its own load. */
+    size_t goal = atomic_load_explicit(&ring.tail, memory_order_relaxed);
+    return running ? wait_until(is_flushed, goal, timeout_ms) : is_flushed(goal);
+}
+
+/* ---- starting and stopping ---- */
+
+static int init_once(void) {
+    static bool ready;
+    pthread_condattr_t attr;
+    if (ready)
+        return RUSM_OK;
+    if (!rusm__log_wake_open(&wake) || pthread_condattr_init(&attr) != 0)
+        return RUSM_EIO;
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    int error = pthread_cond_init(&done_cond, &attr);
+    pthread_condattr_destroy(&attr);
+    if (error)
+        return RUSM_ENOMEM;
+    rusm__log_ring_init(&ring);
+    ready = true;
+    return RUSM_OK;
+}
+
+static int start_thread(void) {
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int error = pthread_create(&thread, NULL, writer_main, NULL);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (!error)
+        pthread_setname_np(thread, "rusm-log");
+    return error ? RUSM_EIO : RUSM_OK;
+}
+
+static int start_writer(int fd) {
+    int result = stuck ? RUSM_EIO : init_once();
+    if (result < 0)
+        return result;
+    rusm__log_out_open(&writer.to, fd);
+    writer.colours = isatty(fd) == 1;
+    writer.reported = 0;
+    /* relaxed: the writer starts after these; pthread_create orders them. */
+    atomic_store_explicit(&dropped, 0, memory_order_relaxed);
+    atomic_store_explicit(&stopping, false, memory_order_relaxed);
+    atomic_store_explicit(&giving_up, false, memory_order_relaxed);
+    atomic_store_explicit(&finished, false, memory_order_relaxed);
+    result = start_thread();
+    if (result < 0)
+        rusm__log_out_close(&writer.to);
+    return result;
+}
+
+int rusm__log_start(int fd, enum rusm__log_level level) {
+    if (fd < 0)
+        return RUSM_EINVAL;
+    pthread_mutex_lock(&life_lock);
+    int result = users ? RUSM_OK : start_writer(fd);
+    if (result == RUSM_OK) {
+        users++;
+        atomic_store_explicit(&gate, (int)level, memory_order_relaxed); /* see log_wants */
+    }
+    pthread_mutex_unlock(&life_lock);
+    return result;
+}
+
+void rusm__log_set_level(enum rusm__log_level level) {
+    pthread_mutex_lock(&life_lock);
+    if (users)
+        atomic_store_explicit(&gate, (int)level, memory_order_relaxed); /* see log_wants */
+    pthread_mutex_unlock(&life_lock);
+}
+
+/* The writer empties the ring before it ends. A thread that was in the middle of a push may still
+ * add a line after that; the next writer finds it. */
+static void stop_writer(void) {
+    atomic_store_explicit(&gate, RUSM__LOG_OFF, memory_order_relaxed); /* see log_wants */
+    atomic_store_explicit(&stopping, true, memory_order_release);      /* see must_stop */
+    rusm__log_wake_up(&wake);
+    if (!wait_until(is_finished, 0, STOP_MS)) {
+        atomic_store_explicit(&giving_up, true, memory_order_release); /* see write_all */
+        rusm__log_wake_up(&wake);
+    }
+    if (!wait_until(is_finished, 0, GIVE_UP_MS)) {
+        pthread_detach(thread);
+        stuck = true;
+        return;
+    }
+    pthread_join(thread, NULL);
+    rusm__log_out_close(&writer.to);
+    rusm__buf_fini(&writer.out);
+    rusm__buf_fini(&writer.line);
+}
+
+void rusm__log_stop(void) {
+    pthread_mutex_lock(&life_lock);
+    if (users > 0 && --users == 0)
+        stop_writer();
+    pthread_mutex_unlock(&life_lock);
+}
+
+/* ---- names of levels ---- */
+
+static bool is_blank(char c) {
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+bool rusm__log_parse_level(const char *text, size_t len, enum rusm__log_level *out_level) {
+    static const struct {
+        const char *name;
+        enum rusm__log_level level;
+    } names[] = {
+        {"off", RUSM__LOG_OFF},      {"error", RUSM__LOG_ERROR}, {"warn", RUSM__LOG_WARN},
+        {"warning", RUSM__LOG_WARN}, {"info", RUSM__LOG_INFO},   {"debug", RUSM__LOG_DEBUG},
+        {"trace", RUSM__LOG_DEBUG},
+    };
+    while (len && is_blank(text[len - 1]))
+        len--;
+    for (; len && is_blank(*text); len--)
+        text++;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strlen(names[i].name) == len && strncasecmp(names[i].name, text, len) == 0) {
+            *out_level = names[i].level;
+            return true;
+        }
+    return false;
+}
