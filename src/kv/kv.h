@@ -93,7 +93,7 @@ RUSM_MUST_USE int rusm__kv_list(struct rusm__kv_reader *reader, struct rusm__kv_
 
 struct rusm__kv_result {
     int code;         /* 0: durable. RUSM_EIO, RUSM_ELIMIT (max_map_bytes), RUSM_ENOMEM */
-    bool existed;     /* the key was there before */
+    bool existed;     /* delete: the key was there before */
     const char *text; /* for people; "" when code is 0; valid until the callback returns */
 };
 

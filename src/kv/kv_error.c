@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* Texts for people: what was being done, and what the system said about it. */
+#include "kv/kv_impl.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "rusm/error.h"
+
+int rusm__kv_fail(struct rusm__kv_error *error, int code, const char *format, ...) {
+    if (error) {
+        va_list args;
+        va_start(args, format);
+        vsnprintf(error->text, sizeof error->text, format, args);
+        va_end(args);
+    }
+    return code;
+}
+
+static const char *cause_of(int mdb) {
+    switch (mdb) {
+    case ENOSPC:
+        return "the disk is full";
+    case EDQUOT:
+        return "the disk quota is used up";
+    case EFBIG:
+        return "the file would pass the size limit of this process (ulimit -f)";
+    case MDB_PANIC:
+        return "an earlier write failed in a way that only a restart can repair";
+    default:
+        return mdb_strerror(mdb);
+    }
+}
+
+int rusm__kv_fail_mdb(struct rusm__kv_error *error, const char *what, int mdb) {
+    int code = mdb == ENOMEM ? RUSM_ENOMEM : mdb == MDB_READERS_FULL ? RUSM_ELIMIT : RUSM_EIO;
+    return rusm__kv_fail(error, code, "%s failed: %s", what, cause_of(mdb));
+}
