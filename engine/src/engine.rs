@@ -54,6 +54,9 @@ const HOST_STACK: u32 = 128 << 10;
 const CORE_INSTANCES_PER_COMPONENT: u32 = 128;
 const MEMORIES_PER_COMPONENT: u32 = 16;
 const TABLES_PER_COMPONENT: u32 = 64;
+/// Tables are small and every guest writes to its own: zeroing them costs less than giving their
+/// pages back and faulting them in again, which also interrupts every other core.
+const TABLE_KEEP_RESIDENT: usize = 64 << 10;
 const MEMORIES_PER_MODULE: u32 = 4;
 const TABLES_PER_MODULE: u32 = 8;
 
@@ -158,13 +161,23 @@ fn wasmtime_config(config: &EngineConfig) -> Config {
     wasmtime
 }
 
+/// Slots that are being cleared by other threads are neither in use nor free. Without spare ones a
+/// guest would now and then be refused although fewer are alive than were asked for.
+fn spare_slots(config: &EngineConfig) -> u32 {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    config
+        .decommit_batch
+        .saturating_mul(u32::try_from(threads).unwrap_or(u32::MAX))
+}
+
 fn pool_config(config: &EngineConfig) -> PoolingAllocationConfig {
+    let spare = spare_slots(config);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_stacks(config.max_instances)
         .total_component_instances(config.max_instances)
         .total_core_instances(config.max_core_instances)
-        .total_memories(config.max_memories)
-        .total_tables(config.max_core_instances)
+        .total_memories(config.max_memories.saturating_add(spare))
+        .total_tables(config.max_core_instances.saturating_add(spare))
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
         .max_memories_per_component(MEMORIES_PER_COMPONENT)
         .max_tables_per_component(TABLES_PER_COMPONENT)
@@ -173,6 +186,7 @@ fn pool_config(config: &EngineConfig) -> PoolingAllocationConfig {
         .max_memory_size(usize::try_from(config.max_memory_bytes).unwrap_or(usize::MAX))
         .table_elements(config.table_elements as usize)
         .linear_memory_keep_resident(clamp(config.memory_keep_resident))
+        .table_keep_resident(TABLE_KEEP_RESIDENT)
         .async_stack_keep_resident(clamp(config.stack_keep_resident))
         .decommit_batch_size((config.decommit_batch as usize).max(1))
         // A slot that has served a component is kept for it as long as there is room, so that its

@@ -172,7 +172,7 @@ pub struct HostCalls {
 const WORD: usize = std::mem::size_of::<usize>();
 
 // The table is a size and function pointers, without padding: `check` relies on it.
-const _: () = assert!(std::mem::size_of::<HostCalls>() % WORD == 0);
+const _: () = assert!(std::mem::size_of::<HostCalls>().is_multiple_of(WORD));
 const _: () = assert!(std::mem::align_of::<HostCalls>() == WORD);
 
 /// The table behind a pointer from C, or why it cannot be used.

@@ -39,7 +39,9 @@ pub struct FakeGuest {
     pub sent: Vec<(u64, Vec<u8>)>,
     pub stashed: Vec<Vec<u8>>,
     pub timeout: Option<u64>,
+    /// Answer every timeout at once, or only the next one.
     pub timed_out: bool,
+    pub one_timeout: bool,
     pub polls: usize,
     pub tick: u32,
     pub ticks: usize,
@@ -70,6 +72,7 @@ impl FakeGuest {
             stashed: Vec::new(),
             timeout: None,
             timed_out: false,
+            one_timeout: false,
             polls: 0,
             tick: TICK_CONTINUE,
             ticks: 0,
@@ -602,11 +605,6 @@ impl TestEngine {
         artifact
             .prepare(0, "run", ptr::null())
             .expect("it can be prepared")
-    }
-
-    pub fn tick(&self) {
-        // SAFETY: as above.
-        unsafe { rusm_engine_tick(self.raw) };
     }
 
     /// Tick every millisecond while `body` runs.

@@ -343,3 +343,30 @@ fn what_was_prepared_may_be_freed_while_instances_live() {
     guest.guest().mailbox.push_back(b"still".to_vec());
     assert_eq!(guest.resume(), DONE);
 }
+
+/// Slots that another thread is clearing must not be missed.
+#[test]
+fn as_many_guests_as_were_asked_for_can_always_live() {
+    struct Shared<'a>(&'a TestPrepared);
+    // SAFETY: what is prepared may be used from any thread.
+    unsafe impl Send for Shared<'_> {}
+    let engine = TestEngine::with(|config| {
+        config.max_instances = 4;
+        config.max_memories = 4;
+        config.memory_keep_resident = 0;
+        config.decommit_batch = 64;
+    });
+    let prepared = engine.prepare(echo());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            let shared = Shared(&prepared);
+            scope.spawn(move || {
+                let Shared(prepared) = { shared };
+                for _ in 0..2000 {
+                    let mut guest = prepared.start();
+                    assert_eq!(guest.resume(), PENDING, "{:?}", guest.error());
+                }
+            });
+        }
+    });
+}
