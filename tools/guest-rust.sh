@@ -6,7 +6,7 @@
 #
 # WORKSPACE is a folder with a Cargo.toml and a Cargo.lock; each NAME is a package of it. A package
 # that is a library (cdylib) becomes an actor component, one that has a main becomes a wasi:cli
-# command; either ends up as DIR/NAME.wasm. All guests share one target folder (build/guests/target),
+# command; either ends up as DIR/NAME.wasm. All guests share a target folder, build/guests/target,
 # so that Rust's standard library is compiled once: about 80 s on two cores, later 1 s.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/guest-env.sh"

@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Hostile guests harm only themselves: while each does its worst, a neighbour's requests are
+answered, the node's memory stays bounded, and afterwards nothing of the attacker is left."""
+import http.client
+import socket
+import time
+
+from harness import App, Neighbour, case, check, eventually, main, same
+
+HELLO = b"Hello from a sandbox of its own.\n"
+
+# Those that end by a trap at once, or soon.
+TRAPS = ("recurse", "recurse-and-call", "grow", "table-bomb", "send-1-gib", "send-4-gib",
+         "pointer-beyond", "pointer-wraps", "result-unaligned", "result-beyond", "realloc-wild",
+         "bad-utf8", "bad-enum", "timer-bomb")
+# Those that go on until they are ended, or end in a way that is not to be seen from outside.
+LASTING = ("loop", "start-loop", "realloc-loop", "hog", "send-all", "mail-bomb", "log-flood",
+           "squat", "squat-long", "tag-bomb", "kv-bomb")
+
+MANIFEST = """
+[node]
+store = "hostile.data"
+[log]
+level = "warn"
+[[serve]]
+protocol = "http"
+listen = "127.0.0.1:0"
+[serve.routes]
+"GET /hello" = "hello#home"
+{routes}
+[capabilities.attacker]
+allow-storage = true
+max-memory-mb = 16
+[capabilities.forker]
+allow-spawn = true
+[components.hello]
+{components}
+"""
+
+MEMORY_KB = 500 * 1024  # of the whole node, whatever its guests do
+
+
+def hostile_app(attackers, capability="attacker", residents=()):
+    routes = "\n".join(f'"GET /x/{name}" = "{name}#any"' for name in attackers)
+    components = "\n".join(
+        [f'[components.{name}]\ncapability = "{capability}"' for name in attackers] +
+        [f"[components.{name}]\nresident = true" for name in residents])
+    artefacts = {name: f"test/{name}.wasm" for name in (*attackers, *residents)}
+    return App(MANIFEST.format(routes=routes, components=components),
+               dict(artefacts, hello="hello/wasm/hello.wasm"))
+
+
+def attack(node, name, seconds=1.0):
+    """The attacker's status, or None if it did not end within the time."""
+    try:
+        return node.get(f"/x/{name}", timeout=seconds).status
+    except (socket.timeout, http.client.RemoteDisconnected):
+        return None
+
+
+def expect_calm(node, what):
+    """Nothing runs on: the attackers went with their clients."""
+    def calm():
+        before = node.cpu_seconds()
+        time.sleep(0.25)
+        return node.cpu_seconds() - before < 0.08
+    eventually(calm, f"calm after {what}")
+
+
+def run_attack(name, traps):
+    with hostile_app([name], residents=["victim"]) as app, app.start() as node:
+        node.get("/hello").expect(200, HELLO)
+        with Neighbour(node, "/hello", HELLO) as neighbour:
+            for turn in range(3):
+                status = attack(node, name, seconds=20.0 if traps else 0.7)
+                check(status in ((502,) if traps else (None, 200, 502, 503, 504)),
+                      f"turn {turn}: status {status}")
+                used = node.memory_kb()
+                check(used < MEMORY_KB, f"the node uses {used} KiB")
+        neighbour.expect_well(name)
+        expect_calm(node, name)
+        same(node.stop(), 1, "processes: the victim alone")
+
+
+def add_case(name, traps):
+    def run():
+        run_attack(name, traps)
+    run.__name__ = name.replace("-", "_")
+    case(run)
+
+
+for attacker in TRAPS:
+    add_case(attacker, True)
+for attacker in LASTING:
+    add_case(attacker, False)
+
+
+@case
+def fork_bomb():
+    """A25: however many there are, there is room for requests"""
+    with hostile_app(["fork-bomb"], capability="forker") as app, app.start() as node:
+        with Neighbour(node, "/hello", HELLO) as neighbour:
+            attack(node, "fork-bomb", 2.0)
+        check(node.memory_kb() < 4 * MEMORY_KB, f"the node uses {node.memory_kb()} KiB")
+        neighbour.expect_well("a fork bomb")
+        check(node.stop() > 1, "there were copies")
+
+
+@case
+def all_at_once():
+    names = [name for name in (*TRAPS, *LASTING) if name != "kv-bomb"]
+    with hostile_app(names, residents=["victim"]) as app, app.start() as node:
+        connections = []
+        with Neighbour(node, "/hello", HELLO) as neighbour:
+            for name in names:
+                connection = node.socket()
+                connection.sendall(f"GET /x/{name} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+                connections.append(connection)
+            time.sleep(2)
+            check(node.memory_kb() < 2 * MEMORY_KB, f"the node uses {node.memory_kb()} KiB")
+            for connection in connections:
+                connection.close()
+        neighbour.expect_well("all of them")
+        expect_calm(node, "all of them")
+        same(node.stop(), 1, "processes: the victim alone")
+
+
+if __name__ == "__main__":
+    main()
