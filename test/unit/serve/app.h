@@ -224,7 +224,6 @@ static enum rusm__serve_found app_match(const void *data, const char *method, si
         bool post = method_len == 4 && memcmp(method, "POST", 4) == 0;
         if (app_routes[i].post ? !post : !get && !head)
             return RUSM__SERVE_OTHER_METHOD;
-        app_targets[i] = (struct rusm__serve_target){spawn_handler, (void *)app_routes[i].path};
         out_match->target = &app_targets[i];
         out_match->action = app_routes[i].path;
         out_match->action_len = len - 1;
