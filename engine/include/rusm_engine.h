@@ -41,9 +41,12 @@ typedef struct rusm_engine_config {
     uint32_t blocking_threads;  /* bound of the WASI reactor's blocking pool */
 } rusm_engine_config;
 
-/* Make an engine with its pool. Waits (maps address space). */
+/* Make an engine with its pool. Waits (maps address space). RUSM_ECONFIG with a text for numbers
+ * that cannot be. Slots that are being cleared are not free yet, so the pool maps
+ * decommit_batch memories and tables for each core above what is asked for. */
 int rusm_engine_new(const rusm_engine_config *config, rusm_engine **out_engine, char **out_error);
-/* All instances must have been dropped before. */
+/* All instances must have been dropped before. Waits until no host->wake of this engine is under
+ * way; none comes after it. */
 void rusm_engine_free(rusm_engine *engine);
 void rusm_engine_text_free(char *text);
 /* Why compiled code is not kept although cache_dir was given, or NULL. Lives as long as the
@@ -127,12 +130,16 @@ enum rusm_engine_error_kind {
     RUSM_ENGINE_ERROR_STOPPED = 3, /* rusm_engine_stop or host->tick answered STOP */
     RUSM_ENGINE_ERROR_HOST = 4,    /* a panic or an error of the engine */
 };
-/* After TRAPPED: the cause in one line and, if there is one, the back-trace, one frame a line. The
- * texts live as long as the instance. Any out_ may be NULL. */
+/* A trap in a start function is TRAP: a fault of the guest, with a back-trace. START is everything
+ * else that keeps an instance from being made, such as a memory above the ceiling. */
+/* After TRAPPED: the kind, the cause in one line and, if there is one, the back-trace, one frame a
+ * line. The texts live as long as the instance and are made by this call, which reads symbols and
+ * need not happen on a scheduler. Any out_ may be NULL. RUSM_ESTATE before TRAPPED. */
 int rusm_engine_instance_error(rusm_engine_instance *instance, const char **out_cause,
                                const char **out_backtrace);
 int rusm_engine_instance_exit_status(const rusm_engine_instance *instance);
-/* Bytes of linear memory that the instance has now, all memories together. */
+/* Bytes of linear memory that the instance has now, all memories together; after its end, those
+ * that it had then. */
 uint64_t rusm_engine_instance_memory_bytes(const rusm_engine_instance *instance);
 
 /* Wasmtime's version, "48.0.8". Static. */

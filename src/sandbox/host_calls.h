@@ -51,7 +51,7 @@ enum rusm__tick {
 
 enum rusm__kv_op { RUSM__KV_GET, RUSM__KV_SET, RUSM__KV_DELETE, RUSM__KV_EXISTS, RUSM__KV_LIST };
 
-/* kv_poll: OK with the field of the op set; NONE: `error` is set. */
+/* kv_poll: OK with the field of the op set; NONE: `value` holds the error's text. */
 struct rusm__kv_answer {
     struct rusm__bytes value;       /* GET when found; the error text when NONE is answered */
     uint8_t found;                  /* GET, DELETE, EXISTS */
@@ -92,10 +92,15 @@ struct rusm__host_calls {
     void (*release)(void *owner);
     /* Why the last TRAP or STOP; valid until the next call for this guest. */
     struct rusm__slice (*trap_text)(struct rusm__guest *guest);
-    uint32_t (*tick)(struct rusm__guest *guest); /* enum rusm__tick */
-    /* May linear memory (kind 0, bytes) or a table (kind 1, elements) grow? 1 yes, 0 no. */
+    /* An epoch has passed while the guest ran. The first one after a wait may come at once, because
+     * epochs pass meanwhile too: judge by time, not by count. enum rusm__tick. */
+    uint32_t (*tick)(struct rusm__guest *guest);
+    /* May linear memory (kind 0, bytes) or a table (kind 1, elements) grow? 1 yes, 0 no. Also asked
+     * for what a guest starts with. Not asked for more than a memory's own maximum allows. */
     uint32_t (*grow)(struct rusm__guest *guest, uint32_t kind, size_t current, size_t desired);
-    /* A wait of WASI is over. Any thread; the process may be gone. */
+    /* A wait of WASI is over: resume again. Any thread; it may come while the guest still runs,
+     * before resume has answered PENDING, and it may come for nothing. The process may be gone;
+     * the runtime is not, since rusm_engine_free waits for calls that are under way. */
     void (*wake)(void *runtime, uint64_t pid);
 
     /* ---- actor ---- */
