@@ -65,15 +65,15 @@ static int check_format(MDB_txn *txn, struct rusm__kv *kv, struct rusm__kv_error
         mdb = mdb_get(txn, top, &key, &found);
     if (mdb == MDB_NOTFOUND && stat.ms_entries > 0)
         return rusm__kv_fail(error, RUSM_EIO,
-                             "opening the store at %s: it is an LMDB file of another program",
+                             "opening the store at %.160s: it is an LMDB file of another program",
                              kv->path);
     if (mdb == MDB_NOTFOUND)
         mdb = mdb_put(txn, top, &key, &wanted, 0);
     else if (!mdb && (found.mv_size != wanted.mv_size ||
                       memcmp(found.mv_data, wanted.mv_data, wanted.mv_size) != 0))
-        return rusm__kv_fail(error, RUSM_EIO,
-                             "opening the store at %s: it was written by another version of rusm",
-                             kv->path);
+        return rusm__kv_fail(
+            error, RUSM_EIO,
+            "opening the store at %.160s: it was written by another version of rusm", kv->path);
     return mdb ? rusm__kv_fail_mdb(error, "opening the store", mdb) : RUSM_OK;
 }
 
@@ -115,8 +115,8 @@ static int open_env(struct rusm__kv *kv, struct rusm__kv_error *error) {
     if (!mdb)
         mdb = mdb_env_info(kv->env, &info);
     if (mdb == MDB_INVALID || mdb == MDB_VERSION_MISMATCH)
-        return rusm__kv_fail(error, RUSM_EIO, "opening the store at %s: it is not a store of rusm",
-                             kv->path);
+        return rusm__kv_fail(error, RUSM_EIO,
+                             "opening the store at %.160s: it is not a store of rusm", kv->path);
     if (mdb)
         return rusm__kv_fail_mdb(error, "opening the store", mdb);
     kv->map_bytes = info.me_mapsize;

@@ -33,7 +33,7 @@ struct rusm__kv_bytes {
 };
 
 struct rusm__kv_error {
-    char text[256];
+    char text[320]; /* long paths are cut so that the cause fits */
 };
 
 /* Anything that is 0 takes its default. */

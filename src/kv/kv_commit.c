@@ -57,6 +57,13 @@ static int commit_once(struct rusm__kv *kv, struct batch batch) {
     return mdb_txn_commit(txn); /* frees txn also when it fails */
 }
 
+static size_t bytes_of(struct batch batch) {
+    size_t bytes = 0;
+    for (struct rusm__kv_write *write = batch.first; write != batch.end; write = write->next)
+        bytes += write->key_len + write->value_len;
+    return bytes;
+}
+
 /* Commit the batch, with a larger map if need be. Each round at least doubles the map, up to its
  * limit, so this ends. */
 static int commit(struct rusm__kv *kv, struct batch batch, struct rusm__kv_error *error) {
@@ -71,7 +78,8 @@ static int commit(struct rusm__kv *kv, struct batch batch, struct rusm__kv_error
     }
     pthread_mutex_unlock(&kv->txn_lock);
     if (result == RUSM_OK && mdb)
-        result = rusm__kv_fail_mdb(error, "writing the store", mdb);
+        result = rusm__kv_fail_mdb(error, "writing the store",
+                                   rusm__kv_find_cause(mdb, kv->lock_fd, bytes_of(batch)));
     if (result == RUSM_OK)
         atomic_fetch_add_explicit(&kv->commits, 1, memory_order_relaxed); /* relaxed: a count */
     return result;

@@ -48,7 +48,7 @@ int rusm__kv_sync_folder(const char *path, struct rusm__kv_error *error) {
     if (fd >= 0)
         close(fd);
     if (failed && failed != EINVAL && failed != EACCES) /* not every file system can; not ours */
-        return rusm__kv_fail(error, RUSM_EIO, "flushing the folder %s failed: %s", folder,
+        return rusm__kv_fail(error, RUSM_EIO, "flushing the folder %.160s failed: %s", folder,
                              strerror(failed));
     return RUSM_OK;
 }
@@ -57,7 +57,7 @@ static int make_one(const char *folder, struct rusm__kv_error *error) {
     if (mkdir(folder, 0777) < 0) {
         if (errno == EEXIST || errno == EISDIR)
             return RUSM_OK;
-        return rusm__kv_fail(error, RUSM_EIO, "making the folder %s failed: %s", folder,
+        return rusm__kv_fail(error, RUSM_EIO, "making the folder %.160s failed: %s", folder,
                              strerror(errno));
     }
     return rusm__kv_sync_folder(folder, error);
@@ -113,8 +113,8 @@ static int fail_held(const char *path, int fd, struct rusm__kv_error *error) {
     else if (pid > 0)
         snprintf(who, sizeof who, "process %ld", pid);
     return rusm__kv_fail(error, RUSM_EBUSY,
-                         "opening the store at %s: %s holds it (is a node still running?)", path,
-                         who);
+                         "opening the store at %.160s: %s holds it (is a node still running?)",
+                         path, who);
 }
 
 int rusm__kv_lock_file(const char *path, int *out_fd, struct rusm__kv_error *error) {
@@ -123,15 +123,16 @@ int rusm__kv_lock_file(const char *path, int *out_fd, struct rusm__kv_error *err
     *out_fd = -1;
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
     if (fd < 0)
-        return rusm__kv_fail(error, RUSM_EIO, "opening the store at %s failed: %s", path,
+        return rusm__kv_fail(error, RUSM_EIO, "opening the store at %.160s failed: %s", path,
                              strerror(errno));
     if (fstat(fd, &info) < 0 || !S_ISREG(info.st_mode))
-        result = rusm__kv_fail(error, RUSM_EIO, "opening the store at %s: it is not a file", path);
+        result =
+            rusm__kv_fail(error, RUSM_EIO, "opening the store at %.160s: it is not a file", path);
     else if (flock(fd, LOCK_EX | LOCK_NB) < 0)
         result = errno == EWOULDBLOCK
                      ? fail_held(path, fd, error)
-                     : rusm__kv_fail(error, RUSM_EIO, "locking the store at %s failed: %s", path,
-                                     strerror(errno));
+                     : rusm__kv_fail(error, RUSM_EIO, "locking the store at %.160s failed: %s",
+                                     path, strerror(errno));
     if (result < 0)
         close(fd);
     else

@@ -112,6 +112,10 @@ int rusm__kv_fail(struct rusm__kv_error *error, int code, const char *format, ..
 /* Our code for one of LMDB or the system, whose text goes behind what failed. */
 int rusm__kv_fail_mdb(struct rusm__kv_error *error, const char *what, int mdb);
 
+/* LMDB answers EIO when the system took only a part of what it wrote, which is how a full disk
+ * often shows. Answers the likelier cause when `bytes` more would not fit, otherwise mdb. */
+int rusm__kv_find_cause(int mdb, int fd, size_t bytes);
+
 /* ---- kv_key.c ---- */
 
 /* Write prefix, bucket and key to out. RUSM_ETOOBIG. */

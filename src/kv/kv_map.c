@@ -63,8 +63,12 @@ int rusm__kv_map_resize(struct rusm__kv *kv, size_t bytes, struct rusm__kv_error
 int rusm__kv_map_grow(struct rusm__kv *kv, struct rusm__kv_error *error) {
     size_t most = kv->options.max_map_bytes;
     size_t wanted = kv->map_bytes > most / 2 ? most : kv->map_bytes * 2;
+    int dead;
+    /* A reader that died in another program pins old pages; without it the next commit may find
+     * room that this one did not. A failure changes nothing: the map grows. */
+    (void)mdb_reader_check(kv->env, &dead);
     if (kv->map_bytes >= most)
-        return rusm__kv_fail(error, RUSM_ELIMIT, "the store at %s is at its limit of %zu bytes",
+        return rusm__kv_fail(error, RUSM_ELIMIT, "the store at %.160s is at its limit of %zu bytes",
                              kv->path, most);
     return rusm__kv_map_resize(kv, wanted, error);
 }
