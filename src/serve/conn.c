@@ -37,9 +37,8 @@ void rusm__conn_close(struct rusm__conn *conn) {
     conn->handler = 0;
     rusm_msg_free(conn->envelope);
     conn->envelope = NULL;
-    if (conn->http)
-        rusm__shard_give_http(shard, conn->http);
-    conn->http = NULL;
+    rusm__conn_put_reader_back(conn);
+    rusm__shard_hold(shard, conn, 0);
     rusm__list_unlink(&conn->link);
     uv_close((uv_handle_t *)&conn->tcp, on_closed);
     if (conn->pid)

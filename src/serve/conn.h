@@ -65,6 +65,7 @@ struct rusm__conn {
     uint64_t ref;                            /* of the latest monitor */
     rusm_msg *envelope;                      /* READY */
     const struct rusm__serve_target *target; /* READY */
+    uint64_t held;                           /* bytes counted in shard->held */
     struct rusm__http *http;                 /* while a request is partly read */
     uint64_t body_mark;    /* how much of the body was there when its time was last renewed */
     size_t unsent;         /* WRITING: bytes queued when last looked at */
@@ -88,6 +89,9 @@ void rusm__conn_drain(struct rusm__conn *conn);
 
 void rusm__conn_on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buf);
 void rusm__conn_on_alloc(uv_handle_t *handle, size_t hint, uv_buf_t *out_buf);
+
+/* The request is read, or never will be. */
+void rusm__conn_put_reader_back(struct rusm__conn *conn);
 
 /* After an answer: go on with what was read ahead, or with reading. */
 void rusm__conn_pump(struct rusm__conn *conn);

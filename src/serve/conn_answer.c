@@ -8,6 +8,9 @@
 #include "base/mem.h"
 #include "serve/conn.h"
 
+/* Bodies up to this size are copied behind the head: one buffer costs the kernel less than two. */
+enum { JOIN_MAX = 2048 };
+
 /* What is left of an answer. */
 struct leftover {
     uv_write_t request;
@@ -49,6 +52,7 @@ static void on_written(uv_write_t *request, int status) {
     struct leftover *leftover = request->data;
     rusm_msg_free(leftover->holder);
     rusm__mem_free(leftover);
+    rusm__shard_hold(conn->shard, conn, 0);
     if (conn->state != RUSM__CONN_WRITING)
         return; /* closed meanwhile */
     if (status != 0) {
@@ -101,7 +105,8 @@ static void queue_leftover(struct rusm__conn *conn, uv_buf_t bufs[2], size_t don
     uv_buf_t left[2];
     skip(&bufs[0], &done);
     skip(&bufs[1], &done);
-    struct leftover *leftover = new_leftover(bufs, holder, left);
+    bool allowed = rusm__shard_hold(conn->shard, conn, bufs[0].len + bufs[1].len);
+    struct leftover *leftover = allowed ? new_leftover(bufs, holder, left) : NULL;
     unsigned count = left[1].len ? 2 : 1;
     if (!leftover ||
         uv_write(&leftover->request, (uv_stream_t *)&conn->tcp, left, count, on_written) != 0) {
@@ -150,6 +155,10 @@ void rusm__conn_answer(struct rusm__conn *conn, struct rusm__answer *answer, rus
     rusm__buf_clear(&shard->out);
     rusm__answer_write(answer, &conn->listener->headers, &shard->date, &shard->out);
     log_answer(conn, answer->status);
+    if (answer->body_len <= JOIN_MAX) {
+        rusm__buf_add(&shard->out, answer->body, answer->body_len);
+        answer->body_len = 0;
+    }
     if (shard->out.failed) {
         rusm_msg_free(holder);
         rusm__conn_close(conn);
@@ -176,9 +185,7 @@ void rusm__conn_answer_status(struct rusm__conn *conn, unsigned status, const ch
 }
 
 void rusm__conn_refuse(struct rusm__conn *conn, unsigned status) {
-    if (conn->http)
-        rusm__shard_give_http(conn->shard, conn->http);
-    conn->http = NULL;
+    rusm__conn_put_reader_back(conn);
     conn->head = conn->old = false;
     conn->keep_alive = false;
     conn->unread = true;

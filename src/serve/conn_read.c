@@ -25,6 +25,15 @@ static enum rusm__serve_found route(const struct rusm__conn *conn, const char *p
     return router->match(router->data, method, strlen(method), path, len, out_match);
 }
 
+void rusm__conn_put_reader_back(struct rusm__conn *conn) {
+    if (!conn->http)
+        return;
+    rusm__shard_give_http(conn->shard, conn->http);
+    rusm__shard_hold(conn->shard, conn, 0);
+    conn->http = NULL;
+    conn->body_mark = 0;
+}
+
 /* ---- a head, with a body to come ---- */
 
 /* A client that waits for our word gets the answer instead; one that does not is heard out. */
@@ -72,12 +81,6 @@ static void note_request(struct rusm__conn *conn, const char *path, size_t path_
     rusm__buf_add(&conn->line, path, path_len);
 }
 
-static void put_reader_back(struct rusm__conn *conn) {
-    rusm__shard_give_http(conn->shard, conn->http);
-    conn->http = NULL;
-    conn->body_mark = 0;
-}
-
 static void answer_unrouted(struct rusm__conn *conn, enum rusm__serve_found found, const char *path,
                             size_t path_len) {
     const struct rusm__serve_router *router = &conn->listener->router;
@@ -89,7 +92,7 @@ static void answer_unrouted(struct rusm__conn *conn, enum rusm__serve_found foun
         router->allow(router->data, path, path_len, extra);
         rusm__buf_add_str(extra, "\r\n");
     }
-    put_reader_back(conn);
+    rusm__conn_put_reader_back(conn);
     if (found == RUSM__SERVE_NO_PATH)
         rusm__conn_answer_status(conn, 404, NULL);
     else
@@ -103,7 +106,7 @@ static void hand_over(struct rusm__conn *conn, const struct rusm__serve_match *m
     note_request(conn, path, path_len);
     int code = rusm__envelope_build(conn->http, match, path, path_len, conn->pid, &shard->envelope,
                                     &conn->envelope);
-    put_reader_back(conn);
+    rusm__conn_put_reader_back(conn);
     if (code != RUSM_OK) {
         rusm__conn_answer_status(conn, 503, "retry-after: 1\r\n");
         return;
@@ -142,6 +145,8 @@ static void note_progress(struct rusm__conn *conn) {
     if (renewed || conn->state == RUSM__CONN_IDLE)
         rusm__shard_wait(conn->shard, conn, http->in_body ? RUSM__WAIT_BODY : RUSM__WAIT_HEAD);
     conn->state = RUSM__CONN_READING;
+    if (!rusm__shard_hold(conn->shard, conn, http->gathered.cap))
+        rusm__conn_refuse(conn, 503);
 }
 
 static bool has_reader(struct rusm__conn *conn) {

@@ -108,6 +108,8 @@ static void set_defaults(struct rusm__serve_limits *limits) {
     set_default(&limits->linger_ms, 2000);
     if (limits->max_body_bytes == 0)
         limits->max_body_bytes = 16ull << 20;
+    if (limits->max_held_bytes == 0)
+        limits->max_held_bytes = 256ull << 20;
 }
 
 /* A body becomes 4/3 of its size in one message, so half the largest message is safe. */
@@ -126,12 +128,19 @@ static uint64_t default_max_connections(void) {
 
 /* ---- new ---- */
 
+/* Each shard counts for itself; one body at its limit (in a buffer that doubles) always fits. */
+static uint64_t share_of(const struct rusm__serve_limits *limits, uint32_t shards) {
+    uint64_t share = limits->max_held_bytes / shards;
+    return share > 2 * limits->max_body_bytes ? share : 2 * limits->max_body_bytes;
+}
+
 static void init_shard(struct rusm__serve *serve, uint32_t index) {
     struct rusm__shard *shard = &serve->shards[index];
     const struct rusm__serve_limits *limits = &serve->limits;
     shard->serve = serve;
     shard->runtime = serve->runtime;
     shard->index = index;
+    shard->max_held = share_of(limits, serve->shard_count);
     shard->wait_ms[RUSM__WAIT_IDLE] = limits->idle_ms;
     shard->wait_ms[RUSM__WAIT_HEAD] = limits->head_ms;
     shard->wait_ms[RUSM__WAIT_BODY] = limits->body_ms;

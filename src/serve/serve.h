@@ -108,6 +108,8 @@ struct rusm__serve_limits {
     uint32_t max_head_bytes;   /* of its header lines together [32 KiB]: 431 */
     uint32_t max_headers;      /* [100], at most 256: 431 */
     uint64_t max_body_bytes;   /* [16 MiB], at most 512 MiB: 413 */
+    uint64_t max_held_bytes;   /* of bodies and answers that clients send or take slowly, over all
+                                  connections [256 MiB]: 503, or closed */
     uint32_t head_ms;          /* from the first byte to the end of the head [30,000]: 408 */
     uint32_t body_ms;          /* for each 64 KiB of the body [60,000]: 408 */
     uint32_t handler_ms;       /* from the start of a handler to its answer [60,000]: 504 */

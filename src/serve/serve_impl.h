@@ -43,6 +43,7 @@ struct rusm__shard {
     rusm_runtime *runtime;
     uint32_t index;
     uint64_t wait_ms[RUSM__WAIT_KINDS];
+    uint64_t max_held; /* its share of limits.max_held_bytes */
 
     /* Its own thread only. */
     uv_loop_t *loop;
@@ -50,6 +51,7 @@ struct rusm__shard {
     uv_timer_t resume; /* gates that had to pause open again */
     uint64_t due_ms;   /* when `timer` rings; UINT64_MAX: it does not */
     uint64_t warned_ms;
+    uint64_t held;    /* bytes, the sum over its connections */
     uint32_t handles; /* of timers and gates that are open */
     bool draining;
     bool aborting;
@@ -84,6 +86,10 @@ void rusm__shard_handle_closed(struct rusm__shard *shard);
 struct rusm__conn;
 /* From now on the connection waits for this; the time starts anew. */
 void rusm__shard_wait(struct rusm__shard *shard, struct rusm__conn *conn, enum rusm__wait wait);
+
+/* The connection holds so many bytes now. False, and nothing changed, if that is too much for the
+ * shard. */
+bool rusm__shard_hold(struct rusm__shard *shard, struct rusm__conn *conn, uint64_t bytes);
 
 /* A fresh reader, and its way back. NULL when memory is short. */
 struct rusm__http *rusm__shard_take_http(struct rusm__shard *shard);

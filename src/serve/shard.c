@@ -56,6 +56,17 @@ static void on_timer(uv_timer_t *timer) {
     }
 }
 
+/* ---- memory ---- */
+
+bool rusm__shard_hold(struct rusm__shard *shard, struct rusm__conn *conn, uint64_t bytes) {
+    uint64_t others = shard->held - conn->held;
+    if (bytes > conn->held && (bytes > shard->max_held || others > shard->max_held - bytes))
+        return false;
+    shard->held = others + bytes;
+    conn->held = bytes;
+    return true;
+}
+
 /* ---- readers ---- */
 
 struct rusm__http *rusm__shard_take_http(struct rusm__shard *shard) {
