@@ -255,16 +255,16 @@ static void kv_reports_a_file_at_its_size_limit(void **state) {
 
 #ifndef RUSM_SANITIZED /* sanitizers need the address space themselves */
 static void fill_up_to_an_address_space(void) {
-    const struct rusm__kv_options options = {.map_bytes = 1 << 20};
+    const struct rusm__kv_options options = {.map_bytes = 4 << 20};
     struct rlimit limit;
     struct rusm__kv *kv = open_store("as.db", &options);
     FILE *statm = fopen("/proc/self/statm", "r");
     unsigned long pages = 0;
     int written;
     MUST(statm && fscanf(statm, "%lu", &pages) == 1);
-    limit.rlim_cur = limit.rlim_max = pages * (rlim_t)sysconf(_SC_PAGESIZE) + (12 << 20);
+    limit.rlim_cur = limit.rlim_max = pages * (rlim_t)sysconf(_SC_PAGESIZE) + (6 << 20);
     MUST(setrlimit(RLIMIT_AS, &limit) == 0);
-    struct waiting last = fill(kv, 0, 2500, &written); /* 25 MB; the map cannot grow to 32 */
+    struct waiting last = fill(kv, 0, 1000, &written); /* 10 MB; the map cannot grow to 8 */
     MUST(last.code == RUSM_ENOMEM && strstr(last.text, "growing the store's map"));
     MUST(written > 100);
     check_filled(kv, written); /* the old map is in place */
