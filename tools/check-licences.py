@@ -8,6 +8,7 @@ dependency must be named in NOTICE. Asks cargo ($RUSM_CARGO or `cargo`), offline
 import json
 import os
 import pathlib
+import platform
 import re
 import subprocess
 import sys
@@ -20,7 +21,9 @@ ALLOWED = {
 
 def metadata(root):
     command = [os.environ.get("RUSM_CARGO", "cargo"), "metadata", "--format-version", "1",
-               "--locked", "--offline", "--manifest-path", str(root / "engine" / "Cargo.toml")]
+               "--locked", "--offline", "--manifest-path", str(root / "engine" / "Cargo.toml"),
+               # Crates of other systems were never fetched.
+               "--filter-platform", f"{platform.machine()}-unknown-linux-gnu"]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
