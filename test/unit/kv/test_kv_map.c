@@ -14,7 +14,7 @@
 
 #include "kv/kv_impl.h"
 
-enum { CHUNK = 10000, NOT_ALLOWED = 77 };
+enum { CHUNK = 40000, NOT_ALLOWED = 77 };
 
 static unsigned char chunk[CHUNK];
 
@@ -74,7 +74,7 @@ static void kv_map_grows_under_readers(void **state) {
         readers[i] = open_reader(kv);
         assert_int_equal(pthread_create(&threads[i], NULL, read_all_the_time, readers[i]), 0);
     }
-    assert_int_equal(fill(kv, 0, 300, &written).code, 0);
+    assert_int_equal(fill(kv, 0, 80, &written).code, 0);
     atomic_store(&stop_reading, true);
     for (int i = 0; i < 3; i++) {
         pthread_join(threads[i], NULL);
@@ -82,13 +82,13 @@ static void kv_map_grows_under_readers(void **state) {
     }
     rusm__kv_get_stats(kv, &stats);
     assert_true(stats.grown >= 4);
-    assert_true(stats.map_bytes >= 300 * CHUNK);
-    check_filled(kv, 300);
+    assert_true(stats.map_bytes >= 80 * CHUNK);
+    check_filled(kv, 80);
     rusm__kv_close(kv);
     kv = open_store("grow.db", &options); /* larger than the map that was asked for */
-    check_filled(kv, 300);
-    assert_int_equal(fill(kv, 300, 100, &written).code, 0);
-    check_filled(kv, 400);
+    check_filled(kv, 80);
+    assert_int_equal(fill(kv, 80, 20, &written).code, 0);
+    check_filled(kv, 100);
     rusm__kv_close(kv);
 }
 
@@ -264,9 +264,9 @@ static void fill_up_to_an_address_space(void) {
     MUST(statm && fscanf(statm, "%lu", &pages) == 1);
     limit.rlim_cur = limit.rlim_max = pages * (rlim_t)sysconf(_SC_PAGESIZE) + (6 << 20);
     MUST(setrlimit(RLIMIT_AS, &limit) == 0);
-    struct waiting last = fill(kv, 0, 1000, &written); /* 10 MB; the map cannot grow to 8 */
+    struct waiting last = fill(kv, 0, 250, &written); /* 10 MB; the map cannot grow to 8 */
     MUST(last.code == RUSM_ENOMEM && strstr(last.text, "growing the store's map"));
-    MUST(written > 100);
+    MUST(written > 20);
     check_filled(kv, written); /* the old map is in place */
     rusm__kv_close(kv);
 }
@@ -302,12 +302,12 @@ static void fill_a_disk(void) {
     MUST(written > 10 && written < 1000);
     check_filled(kv, written);
     MUST(unlink(filler) == 0);
-    MUST(fill(kv, written, 20, &more).code == 0); /* room again: no restart needed */
-    check_filled(kv, written + 20);
-    MUST(fill(kv, written + 20, 1000, &more).code == RUSM_EIO);
+    MUST(fill(kv, written, 10, &more).code == 0); /* room again: no restart needed */
+    check_filled(kv, written + 10);
+    MUST(fill(kv, written + 10, 1000, &more).code == RUSM_EIO);
     rusm__kv_close(kv);
     kv = open_store("disk/app.db", &options);
-    check_filled(kv, written + 20);
+    check_filled(kv, written + 10);
     rusm__kv_close(kv);
     /* A store that cannot even be made. */
     struct rusm__kv *none;
