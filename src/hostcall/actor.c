@@ -7,6 +7,7 @@
 #include "rusm/error.h"
 
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "sandbox/lines.h"
 
 #define MONITORS_MAX 65536u /* DOWNs that one guest can be owed */
@@ -27,7 +28,8 @@ static uint32_t spawn_error(struct rusm__bytes *out_error, const char *before,
     struct rusm__buf text;
     rusm__buf_init(&text);
     rusm__buf_add_str(&text, before);
-    rusm__buf_add(&text, name.ptr, name.len < NAME_IN_TEXT ? name.len : NAME_IN_TEXT);
+    rusm__buf_add(&text, name.ptr,
+                  name.len <= NAME_IN_TEXT ? name.len : rusm__utf8_good(name.ptr, NAME_IN_TEXT));
     rusm__buf_add_str(&text, after);
     *out_error = rusm__bytes_take(&text);
     return RUSM__CALL_NONE;

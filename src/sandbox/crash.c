@@ -60,8 +60,6 @@ static void settle_trap(struct rusm__body *body, rusm_proc *self) {
     const char *cause = "";
     const char *backtrace = "";
     int kind = rusm_engine_instance_error(body->instance, &cause, &backtrace);
-    if (kind == RUSM_ENGINE_ERROR_STOPPED && rusm__proc_is_doomed(self))
-        return; /* a kill, and the killer's reason stands */
     struct rusm__buf text;
     rusm__buf_init(&text);
     add_cause(body, kind, cause ? cause : "", &text);
@@ -78,6 +76,11 @@ static void settle_exit(struct rusm__body *body, rusm_proc *self) {
     rusm__buf_addf(&text, "exit status %d", status);
     crash(body, self, rusm__buf_cstr(&text), NULL);
     rusm__buf_fini(&text);
+}
+
+bool rusm__crash_is_kill(const struct rusm__body *body, const rusm_proc *self, int outcome) {
+    return outcome == RUSM_ENGINE_TRAPPED && rusm__proc_is_doomed(self) &&
+           rusm_engine_instance_error(body->instance, NULL, NULL) == RUSM_ENGINE_ERROR_STOPPED;
 }
 
 void rusm__crash_settle(struct rusm__body *body, rusm_proc *self, int outcome) {

@@ -85,7 +85,9 @@ static rusm_step run(struct rusm__body *body, rusm_proc *self) {
     } while (outcome == RUSM_ENGINE_PENDING && work_off_stack(body, self, &step));
     if (outcome == RUSM_ENGINE_PENDING)
         return step;
-    if (outcome == RUSM_ENGINE_YIELDED)
+    /* Stopped by a tick because somebody ends it: the core comes back with an unwind, and with the
+     * reason that a plain exit would not have. */
+    if (outcome == RUSM_ENGINE_YIELDED || rusm__crash_is_kill(body, self, outcome))
         return RUSM_STEP_AGAIN;
     rusm__crash_settle(body, self, outcome);
     return RUSM_STEP_EXIT;

@@ -7,6 +7,7 @@
 
 #include "rusm/error.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 
 #define KIB 1024ull
@@ -120,6 +121,13 @@ enum rusm__class rusm__pools_class(size_t artefact_bytes) {
     return artefact_bytes <= TINY_ARTEFACT ? RUSM__CLASS_TINY : RUSM__CLASS_GUEST;
 }
 
+/* Everything works without the cache; starts only take longer. */
+static void tell_cache_problem(const rusm_engine *engine) {
+    const char *problem = rusm_engine_cache_problem(engine);
+    if (problem)
+        rusm__log(RUSM__LOG_WARN, "rusm", "cache", "%s", problem);
+}
+
 static int make_engine(struct rusm__pools *pools, enum rusm__class class, rusm_engine **out_engine,
                        struct rusm__buf *error) {
     rusm_engine_config config = pools->config;
@@ -132,6 +140,8 @@ static int make_engine(struct rusm__pools *pools, enum rusm__class class, rusm_e
         rusm__buf_addf(error, "cannot make room for %u guests: %s", pools->capacity,
                        text ? text : rusm_error_text(code));
         rusm_engine_text_free(text);
+    } else if (!pools->engines_made++) {
+        tell_cache_problem(*out_engine);
     }
     return code;
 }

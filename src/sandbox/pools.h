@@ -39,7 +39,8 @@ struct rusm__pools {
     rusm_engine_config config; /* what all classes share; texts are owned */
     uint32_t capacity;         /* guests alive at once, in each pool and in all together */
     enum rusm__bound bound;
-    pthread_mutex_t lock; /* one engine is made at a time */
+    uint32_t engines_made; /* guarded by lock */
+    pthread_mutex_t lock;  /* one engine is made at a time */
     /* Set once under the lock: release, so that the clock thread finds a whole engine (acquire in
      * rusm__pools_tick). */
     _Atomic(rusm_engine *) engines[RUSM__CLASSES];

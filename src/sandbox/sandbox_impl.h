@@ -74,6 +74,8 @@ struct rusm__lane *rusm__sandbox_lane(struct rusm__sandbox *sandbox);
 /* Of a component that is in no list; every part may still be missing. */
 void rusm__component_free(struct rusm__component *component);
 
+/* Did this outcome come from outside? Then the killer's reason stands. */
+bool rusm__crash_is_kill(const struct rusm__body *body, const rusm_proc *self, int outcome);
 /* After a resume answered `outcome`, which ends the guest: tell the core and the log why. */
 void rusm__crash_settle(struct rusm__body *body, rusm_proc *self, int outcome);
 /* The guest never got an instance. */
