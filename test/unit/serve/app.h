@@ -46,16 +46,16 @@ static rusm_pid pid_in(rusm_msg *msg) {
 }
 
 static void send_text(rusm_runtime *rt, rusm_pid to, const char *text, size_t len) {
-    rusm_msg *msg;
-    assert_int_equal(rusm_msg_copy(text, len, &msg), RUSM_OK);
-    if (rusm_msg_send(rt, to, msg) != RUSM_OK)
+    rusm_msg *msg; /* NULL in tests that let allocations fail: then there is no reply */
+    if (rusm_msg_copy(text, len, &msg) != RUSM_OK || rusm_msg_send(rt, to, msg) != RUSM_OK)
         rusm_msg_free(msg);
 }
 
 static void reply_with_body(rusm_runtime *rt, rusm_pid to, const void *base64, size_t len) {
     static const char head[] = "{\"ref\":0,\"ok\":{\"status\":200,\"headers\":[],\"body\":\"";
     rusm_msg *msg;
-    assert_int_equal(rusm_msg_new(sizeof head - 1 + len + 3, &msg), RUSM_OK);
+    if (rusm_msg_new(sizeof head - 1 + len + 3, &msg) != RUSM_OK)
+        return;
     memcpy(rusm_msg_data(msg), head, sizeof head - 1);
     memcpy(rusm_msg_data(msg) + sizeof head - 1, base64, len);
     memcpy(rusm_msg_data(msg) + sizeof head - 1 + len, "\"}}", 3);
