@@ -5,9 +5,9 @@
 
 #include <stdint.h>
 
-#define RUSM__MS 1000000ull
+#define RUSM__MS     1000000ull
 #define RUSM__SECOND 1000000000ull
-#define RUSM__NEVER UINT64_MAX
+#define RUSM__NEVER  UINT64_MAX
 
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t rusm__clock_ns(void);

@@ -11,7 +11,7 @@ void *rusm__mem_try_alloc(size_t bytes);
 void *rusm__mem_try_zalloc(size_t bytes);
 /* alignment: a power of two. */
 void *rusm__mem_try_zalloc_aligned(size_t bytes, size_t alignment);
-void *rusm__mem_try_realloc(void *old, size_t bytes); /* old stays valid on NULL */
+void *rusm__mem_try_realloc(void *old, size_t bytes);      /* old stays valid on NULL */
 char *rusm__mem_try_strndup(const char *text, size_t len); /* adds the terminator */
 
 /* For start-up only: prints what was wanted and aborts when memory is short. */
