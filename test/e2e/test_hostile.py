@@ -60,7 +60,10 @@ def attack(node, name, seconds=1.0):
 
 
 def expect_calm(node, what):
-    """Nothing runs on: the attackers went with their clients."""
+    """Nothing runs on: the attackers went with their clients. (A client that has only stopped
+    sending may still be listening, so the node gives it a moment.)"""
+    time.sleep(1)
+
     def calm():
         before = node.cpu_seconds()
         time.sleep(0.25)
@@ -71,14 +74,17 @@ def expect_calm(node, what):
 def run_attack(name, traps):
     with hostile_app([name], residents=["victim"]) as app, app.start() as node:
         node.get("/hello").expect(200, HELLO)
+        most = 0
         with Neighbour(node, "/hello", HELLO) as neighbour:
-            for turn in range(3):
+            for turn in range(40 if traps else 3):
                 status = attack(node, name, seconds=20.0 if traps else 0.7)
                 check(status in ((502,) if traps else (None, 200, 502, 503, 504)),
                       f"turn {turn}: status {status}")
-                used = node.memory_kb()
-                check(used < MEMORY_KB, f"the node uses {used} KiB")
+                most = max(most, node.memory_kb())
+                check(most < MEMORY_KB, f"the node uses {most} KiB")
         neighbour.expect_well(name)
+        print(f"# {name}: a neighbour's p99 {neighbour.p99_ms():.1f} ms of {len(neighbour.delays)},"
+              f" the node at most {most // 1024} MiB")
         expect_calm(node, name)
         same(node.stop(), 1, "processes: the victim alone")
 
@@ -98,13 +104,18 @@ for attacker in LASTING:
 
 @case
 def fork_bomb():
-    """A25: however many there are, there is room for requests"""
+    """A50: however many there are, there is room for requests, though with some thousand loops
+    in the queue not every turn comes soon"""
     with hostile_app(["fork-bomb"], capability="forker") as app, app.start() as node:
         with Neighbour(node, "/hello", HELLO) as neighbour:
             attack(node, "fork-bomb", 2.0)
         check(node.memory_kb() < 4 * MEMORY_KB, f"the node uses {node.memory_kb()} KiB")
-        neighbour.expect_well("a fork bomb")
-        check(node.stop() > 1, "there were copies")
+        neighbour.expect_well("a fork bomb", p99_ms=20000, most_s=25)
+        memory = node.memory_kb() // 1024
+        copies = node.stop()
+        check(copies > 1, "there were copies")
+        print(f"# fork-bomb: {copies} copies, a neighbour's p99 {neighbour.p99_ms():.1f} ms,"
+              f" the node {memory} MiB")
 
 
 @case

@@ -8,8 +8,9 @@
     (memory (export "memory") 1)
     (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 4096))
   (core instance $memory (instantiate $memory))
-  (core func $receive (canon lower (func $actor "receive") (memory $memory "memory")
-    (realloc (func $memory "realloc"))))
+  (alias core export $memory "memory" (core memory $mem))
+  (alias core export $memory "realloc" (core func $realloc))
+  (core func $receive (canon lower (func $actor "receive") (memory $mem) (realloc $realloc)))
   (core module $main
     (import "memory" "memory" (memory 1))
     (import "host" "receive" (func $receive (param i32)))
@@ -20,7 +21,9 @@
         (i32.store (i32.mul (local.get $page) (i32.const 65536)) (i32.const 1))
         (local.set $page (i32.add (local.get $page) (i32.const 1)))
         (br_if $touch (i32.lt_u (local.get $page) (memory.size))))
-      (call $receive (i32.const 0))))
+      (loop $wait
+        (call $receive (i32.const 0))
+        br $wait)))
   (core instance $main (instantiate $main (with "memory" (instance $memory))
     (with "host" (instance
       (export "receive" (func $receive))))))

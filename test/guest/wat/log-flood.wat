@@ -9,8 +9,9 @@
     (memory (export "memory") 1)
     (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 4096))
   (core instance $memory (instantiate $memory))
-  (core func $log (canon lower (func $log "log") (memory $memory "memory")
-    (realloc (func $memory "realloc"))))
+  (alias core export $memory "memory" (core memory $mem))
+  (alias core export $memory "realloc" (core func $realloc))
+  (core func $log (canon lower (func $log "log") (memory $mem) (realloc $realloc)))
   (core module $main
     (import "memory" "memory" (memory 1))
     (import "host" "log" (func $log (param i32 i32 i32)))

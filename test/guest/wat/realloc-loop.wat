@@ -11,8 +11,9 @@
         br $again)
       unreachable))
   (core instance $memory (instantiate $memory))
-  (core func $receive (canon lower (func $actor "receive") (memory $memory "memory")
-    (realloc (func $memory "realloc"))))
+  (alias core export $memory "memory" (core memory $mem))
+  (alias core export $memory "realloc" (core func $realloc))
+  (core func $receive (canon lower (func $actor "receive") (memory $mem) (realloc $realloc)))
   (core module $main
     (import "host" "receive" (func $receive (param i32)))
     (func (export "run")

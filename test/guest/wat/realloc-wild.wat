@@ -7,8 +7,9 @@
     (memory (export "memory") 1)
     (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 0x7ffffff0))
   (core instance $memory (instantiate $memory))
-  (core func $receive (canon lower (func $actor "receive") (memory $memory "memory")
-    (realloc (func $memory "realloc"))))
+  (alias core export $memory "memory" (core memory $mem))
+  (alias core export $memory "realloc" (core func $realloc))
+  (core func $receive (canon lower (func $actor "receive") (memory $mem) (realloc $realloc)))
   (core module $main
     (import "host" "receive" (func $receive (param i32)))
     (func (export "run")

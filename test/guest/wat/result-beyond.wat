@@ -7,8 +7,9 @@
     (memory (export "memory") 1)
     (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 4096))
   (core instance $memory (instantiate $memory))
-  (core func $whereis (canon lower (func $actor "whereis") (memory $memory "memory")
-    (realloc (func $memory "realloc"))))
+  (alias core export $memory "memory" (core memory $mem))
+  (alias core export $memory "realloc" (core func $realloc))
+  (core func $whereis (canon lower (func $actor "whereis") (memory $mem) (realloc $realloc)))
   (core module $main
     (import "memory" "memory" (memory 1))
     (import "host" "whereis" (func $whereis (param i32 i32 i32)))

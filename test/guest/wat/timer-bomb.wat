@@ -3,16 +3,17 @@
 ;; one beyond it traps.
 (component
   (import "rusm:runtime/actor@0.1.0" (instance $actor
-    (export "send-after" (func (param "to" u64) (param "delay-ms" u64) (param "message" (list u8)) (result u64)))
+    (export "send-after" (func (param "to" u64) (param "delay-ms" u64)
+      (param "message" (list u8)) (result u64)))
     (export "own-pid" (func (result u64)))))
   (core module $memory
     (memory (export "memory") 1)
     (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 4096))
   (core instance $memory (instantiate $memory))
-  (core func $send-after (canon lower (func $actor "send-after") (memory $memory "memory")
-    (realloc (func $memory "realloc"))))
-  (core func $own-pid (canon lower (func $actor "own-pid") (memory $memory "memory")
-    (realloc (func $memory "realloc"))))
+  (alias core export $memory "memory" (core memory $mem))
+  (alias core export $memory "realloc" (core func $realloc))
+  (core func $send-after (canon lower (func $actor "send-after") (memory $mem) (realloc $realloc)))
+  (core func $own-pid (canon lower (func $actor "own-pid") (memory $mem) (realloc $realloc)))
   (core module $main
     (import "memory" "memory" (memory 1))
     (import "host" "send-after" (func $send-after (param i64 i64 i32 i32) (result i64)))
