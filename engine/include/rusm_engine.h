@@ -130,11 +130,10 @@ enum rusm_engine_error_kind {
     RUSM_ENGINE_ERROR_STOPPED = 3, /* rusm_engine_stop or host->tick answered STOP */
     RUSM_ENGINE_ERROR_HOST = 4,    /* a panic or an error of the engine */
 };
-/* A trap in a start function is TRAP: a fault of the guest, with a back-trace. START is everything
- * else that keeps an instance from being made, such as a memory above the ceiling. */
 /* After TRAPPED: the kind, the cause in one line and, if there is one, the back-trace, one frame a
- * line. The texts live as long as the instance and are made by this call, which reads symbols and
- * need not happen on a scheduler. Any out_ may be NULL. RUSM_ESTATE before TRAPPED. */
+ * line. A trap in a start function is TRAP, a fault of the guest; START is everything else that
+ * keeps an instance from being made, such as a memory above the ceiling. The texts live as long as
+ * the instance. Any out_ may be NULL. RUSM_ESTATE before TRAPPED. */
 int rusm_engine_instance_error(rusm_engine_instance *instance, const char **out_cause,
                                const char **out_backtrace);
 int rusm_engine_instance_exit_status(const rusm_engine_instance *instance);

@@ -31,7 +31,7 @@ use crate::host::{self, Guest, HostCalls, TICK_CONTINUE, TICK_STOP, TICK_YIELD};
 use crate::prepare::{Entry, Prepared};
 use crate::reactor;
 use crate::wake::Wake;
-use crate::wasi::Wasi;
+use crate::wasi::{MAX_HANDLES, Wasi};
 
 pub const DONE: c_int = 0;
 pub const PENDING: c_int = 1;
@@ -267,6 +267,7 @@ fn new_store(prepared: &Prepared, shared: SharedRef) -> wasmtime::Result<Store<S
     store.limiter(|state| state);
     store.epoch_deadline_callback(tick);
     store.set_epoch_deadline(TICKS);
+    store.set_max_component_handles(MAX_HANDLES);
     if let Some(bytes) = prepared.call_bytes() {
         store.set_hostcall_fuel(bytes);
     }

@@ -59,6 +59,12 @@ pub const INTERFACES: [&str; 27] = [
     "wasi:sockets/udp-create-socket",
 ];
 
+/// What one call may ask for, in bytes. They are made on the scheduler, in some milliseconds.
+const MAX_RANDOM: u64 = 4 << 20;
+
+/// Handles that one guest may hold: files, sockets, streams, pollables.
+pub const MAX_HANDLES: usize = 10_000;
+
 #[derive(Clone)]
 struct Preopen {
     host: PathBuf,
@@ -74,6 +80,17 @@ pub struct Grants {
     preopens: Vec<Preopen>,
     stdio: bool,
     network: bool,
+}
+
+/// A context in which nothing is granted.
+fn denied() -> WasiCtxBuilder {
+    let mut builder = WasiCtxBuilder::new();
+    builder
+        .allow_tcp(false)
+        .allow_udp(false)
+        .allow_ip_name_lookup(false);
+    builder.max_random_size(MAX_RANDOM);
+    builder
 }
 
 impl Grants {
@@ -112,7 +129,7 @@ impl Grants {
     }
 
     fn builder(&self) -> wasmtime::Result<WasiCtxBuilder> {
-        let mut builder = WasiCtxBuilder::new();
+        let mut builder = denied();
         builder.envs(&self.env).args(&self.args);
         if self.stdio {
             builder
@@ -189,7 +206,8 @@ struct Context {
 /// The WASI part of a store's data. Empty until asked for.
 #[derive(Default)]
 pub struct Wasi {
-    random: Option<Box<WasiRandomCtx>>,
+    /// Nothing of it but the random numbers is used.
+    random: Option<Box<WasiCtx>>,
     context: Option<Box<Context>>,
     p1: Option<Box<WasiP1Ctx>>,
 }
@@ -227,7 +245,11 @@ impl WasiView for State {
 }
 
 fn random_of(state: &mut State) -> &mut WasiRandomCtx {
-    state.wasi.random.get_or_insert_default()
+    state
+        .wasi
+        .random
+        .get_or_insert_with(|| Box::new(denied().build()))
+        .random()
 }
 
 fn table_of(state: &mut State) -> &mut ResourceTable {
