@@ -70,9 +70,12 @@ void rusm__qs_enter(struct rusm__qs *qs) {
     }
     struct outsider *record = own[nesting++];
     uint64_t epoch = atomic_load_explicit(&qs->epoch, memory_order_acquire);
-    atomic_store_explicit(&record->domain, qs, memory_order_relaxed);
+    /* release: who sees us in this domain sees that our visit to the last one is over; pairs with
+     * the acquire in everybody_saw */
+    atomic_store_explicit(&record->domain, qs, memory_order_release);
     /* seq_cst store and fence: the epoch cannot pass us once we read anything; pairs with the
-     * fence in everybody_saw. */
+     * fence in everybody_saw. An epoch that is old by now only holds the domain up until we leave:
+     * plain threads do not retire by it (compare rusm__qs_online). */
     atomic_store_explicit(&record->seen, epoch, memory_order_seq_cst);
     atomic_thread_fence(memory_order_seq_cst);
 }
@@ -100,7 +103,7 @@ static bool everybody_saw(struct rusm__qs *qs, uint64_t epoch) {
     for (; record; record = record->next) {
         uint64_t seen = atomic_load_explicit(&record->seen, memory_order_acquire);
         if (seen != 0 && seen != epoch &&
-            atomic_load_explicit(&record->domain, memory_order_relaxed) == qs) {
+            atomic_load_explicit(&record->domain, memory_order_acquire) == qs) {
             return false;
         }
     }
@@ -197,9 +200,22 @@ void rusm__qs_fini(struct rusm__qs *qs) {
 
 void rusm__qs_online(struct rusm__qs *qs, struct rusm__qs_member *member) {
     uint64_t epoch = atomic_load_explicit(&qs->epoch, memory_order_acquire);
-    /* As in rusm__qs_enter: visible before we read anything. */
-    atomic_store_explicit(&member->seen, epoch, memory_order_seq_cst);
-    atomic_thread_fence(memory_order_seq_cst);
+    uint64_t announced;
+    /* Until our announcement is visible the epoch may run on. A member tags what it retires with
+     * the epoch that it has seen, so an announcement that is several epochs old would free memory
+     * under readers: announce again until the epoch stood still. */
+    do {
+        announced = epoch;
+        /* As in rusm__qs_enter: visible before we read anything. */
+        atomic_store_explicit(&member->seen, announced, memory_order_seq_cst);
+        atomic_thread_fence(memory_order_seq_cst);
+        epoch = atomic_load_explicit(&qs->epoch, memory_order_acquire);
+    } while (epoch != announced);
+}
+
+bool rusm__qs_is_online(const struct rusm__qs_member *member) {
+    /* relaxed: asked by the member's own thread */
+    return atomic_load_explicit(&member->seen, memory_order_relaxed) != 0;
 }
 
 void rusm__qs_offline(struct rusm__qs_member *member) {

@@ -62,6 +62,7 @@ void rusm__qs_fini(struct rusm__qs *qs);
 
 void rusm__qs_online(struct rusm__qs *qs, struct rusm__qs_member *member);
 void rusm__qs_offline(struct rusm__qs_member *member);
+bool rusm__qs_is_online(const struct rusm__qs_member *member); /* its own thread */
 
 /* Between steps: this member holds no pointer. Frees what has become free now and then. */
 void rusm__qs_quiesce(struct rusm__qs *qs, struct rusm__qs_member *member);
