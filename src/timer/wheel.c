@@ -4,8 +4,12 @@
 #include "base/assert.h"
 
 enum { SLOT_BITS = 6, SLOT_MASK = RUSM__WHEEL_SLOTS - 1 };
-/* Further away than this is as good as never: about 4,600 years. */
-static const uint64_t HORIZON = (uint64_t)1 << (SLOT_BITS * RUSM__WHEEL_LEVELS - 1);
+/* The last tick whose beginning can be said in nanoseconds; later deadlines are due then, 584 years
+ * after the machine's start. */
+static const uint64_t LAST_TICK = UINT64_MAX >> RUSM__WHEEL_TICK_SHIFT;
+
+_Static_assert(64 - RUSM__WHEEL_TICK_SHIFT <= SLOT_BITS * RUSM__WHEEL_LEVELS,
+               "every tick has a level");
 
 static unsigned level_of(uint64_t now, uint64_t tick) {
     uint64_t differs = (now ^ tick) | SLOT_MASK;
@@ -49,10 +53,8 @@ void rusm__wheel_arm(struct rusm__wheel *wheel, struct rusm__wheel_node *node,
     /* Round up: the tick must have begun after the deadline. */
     uint64_t tick = (deadline_ns >> RUSM__WHEEL_TICK_SHIFT) +
                     ((deadline_ns & (((uint64_t)1 << RUSM__WHEEL_TICK_SHIFT) - 1)) != 0);
-    if (tick > wheel->now + HORIZON) {
-        tick = wheel->now + HORIZON;
-    }
-    node->tick = tick;
+    RUSM_ASSERT(rusm__list_is_empty(&node->link)); /* armed twice would tear two lists */
+    node->tick = tick < LAST_TICK ? tick : LAST_TICK;
     place(wheel, node);
 }
 

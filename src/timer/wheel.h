@@ -35,7 +35,8 @@ struct rusm__wheel {
 void rusm__wheel_init(struct rusm__wheel *wheel, uint64_t now_ns);
 void rusm__wheel_node_init(struct rusm__wheel_node *node);
 
-/* Arm for deadline_ns: never early, late by at most one tick plus the caller's own delay. */
+/* Arm a node that is not armed for deadline_ns: never early, late by at most one tick plus the
+ * caller's own delay. */
 void rusm__wheel_arm(struct rusm__wheel *wheel, struct rusm__wheel_node *node,
                      uint64_t deadline_ns);
 /* Also for a node that is due or not armed. */
