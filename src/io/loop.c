@@ -11,7 +11,20 @@ static void on_wake(uv_async_t *wake) {
 }
 
 static void on_alarm(uv_timer_t *alarm) {
-    (void)alarm;
+    (void)alarm; /* likewise */
+}
+
+static void on_prepare(uv_prepare_t *prepare) {
+    struct rusm__loop *loop = prepare->data;
+    uint64_t wait_ns = loop->before_wait(loop->arg);
+    if (wait_ns == 0) {
+        uv_stop(&loop->uv); /* this turn does not block */
+    } else if (wait_ns != UINT64_MAX) {
+        /* Rounded up, or the loop would spin through the last fraction of a millisecond. */
+        uint64_t wait_ms = wait_ns / RUSM__MS + (wait_ns % RUSM__MS != 0);
+        uv_update_time(&loop->uv);
+        uv_timer_start(&loop->alarm, on_alarm, wait_ms, 0);
+    }
 }
 
 int rusm__loop_init(struct rusm__loop *loop) {
@@ -23,6 +36,8 @@ int rusm__loop_init(struct rusm__loop *loop) {
         return RUSM_EIO;
     }
     RUSM_CHECK(uv_timer_init(&loop->uv, &loop->alarm) == 0);
+    RUSM_CHECK(uv_prepare_init(&loop->uv, &loop->prepare) == 0);
+    loop->prepare.data = loop;
     return RUSM_OK;
 }
 
@@ -43,17 +58,13 @@ void rusm__loop_poll(struct rusm__loop *loop) {
     uv_run(&loop->uv, UV_RUN_NOWAIT);
 }
 
-void rusm__loop_wait(struct rusm__loop *loop, uint64_t now_ns, uint64_t deadline_ns) {
-    if (deadline_ns != UINT64_MAX) {
-        /* Rounded up, or the loop would spin through the last fraction of a millisecond. */
-        uint64_t wait_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
-        uv_update_time(&loop->uv);
-        uv_timer_start(&loop->alarm, on_alarm, (wait_ns + RUSM__MS - 1) / RUSM__MS, 0);
-    }
+void rusm__loop_wait(struct rusm__loop *loop, rusm__loop_before_wait before_wait, void *arg) {
+    loop->before_wait = before_wait;
+    loop->arg = arg;
+    RUSM_CHECK(uv_prepare_start(&loop->prepare, on_prepare) == 0);
     uv_run(&loop->uv, UV_RUN_ONCE);
-    if (deadline_ns != UINT64_MAX) {
-        uv_timer_stop(&loop->alarm);
-    }
+    uv_prepare_stop(&loop->prepare);
+    uv_timer_stop(&loop->alarm);
 }
 
 void rusm__loop_wake(struct rusm__loop *loop) {

@@ -8,6 +8,8 @@
 #include "base/clock.h"
 #include "sched/sched_impl.h"
 
+enum { UNCLEAN_NS = 10000000 }; /* between two tries to free what is retired */
+
 void rusm__sched_offer(rusm_runtime *rt, const struct rusm__sched *from) {
     if (atomic_load_explicit(&rt->idle, memory_order_relaxed) == 0 ||
         atomic_load_explicit(&rt->searching, memory_order_relaxed) != 0) {
@@ -45,7 +47,8 @@ struct rusm__task *rusm__sched_steal(struct rusm__sched *sched) {
 }
 
 static bool anything_to_do(struct rusm__sched *sched) {
-    if (atomic_load_explicit(&sched->inbox, memory_order_seq_cst) ||
+    if (sched->lane || sched->queue.pinned.first ||
+        atomic_load_explicit(&sched->inbox, memory_order_seq_cst) ||
         atomic_load_explicit(&sched->posts, memory_order_seq_cst) ||
         atomic_load_explicit(&sched->rt->stopping, memory_order_seq_cst)) {
         return true;
@@ -58,23 +61,37 @@ static bool anything_to_do(struct rusm__sched *sched) {
     return false;
 }
 
-void rusm__sched_sleep(struct rusm__sched *sched) {
-    rusm_runtime *rt = sched->rt;
+/* The loop is about to block; timers of the loop have just run and may have queued something. */
+static uint64_t before_wait(void *arg) {
+    struct rusm__sched *sched = arg;
     rusm__qs_offline(sched->qs);
-    bool clean = rusm__qs_drain(&rt->qs, sched->qs);
-    atomic_fetch_add_explicit(&rt->idle, 1, memory_order_seq_cst);
+    bool clean = rusm__qs_drain(&sched->rt->qs, sched->qs);
     /* seq_cst: pairs with rusm__sched_notify; after this, look once more. */
     atomic_store_explicit(&sched->state, RUSM__SCHED_ASLEEP, memory_order_seq_cst);
-    if (!anything_to_do(sched)) {
-        uint64_t now = rusm__clock_ns();
-        uint64_t deadline = rusm__wheel_next_ns(&sched->wheel);
-        if (!clean && deadline > now + 10 * RUSM__MS) {
-            deadline = now + 10 * RUSM__MS; /* another scheduler still holds up what we retired */
-        }
-        atomic_store_explicit(&sched->sleeps, rusm__sched_sleeps(sched) + 1, memory_order_relaxed);
-        rusm__loop_wait(&sched->loop, now, deadline);
+    if (anything_to_do(sched)) {
+        return 0;
     }
+    atomic_store_explicit(&sched->sleeps, rusm__sched_sleeps(sched) + 1, memory_order_relaxed);
+    uint64_t deadline = rusm__wheel_next_ns(&sched->wheel);
+    uint64_t now = rusm__clock_ns();
+    uint64_t wait = deadline == UINT64_MAX ? UINT64_MAX : deadline > now ? deadline - now : 0;
+    if (!clean && wait > UNCLEAN_NS) {
+        wait = UNCLEAN_NS; /* another scheduler still holds up what we retired */
+    }
+    return wait;
+}
+
+void rusm__sched_sleep(struct rusm__sched *sched) {
+    rusm_runtime *rt = sched->rt;
+    atomic_fetch_add_explicit(&rt->idle, 1, memory_order_seq_cst);
+    rusm__loop_wait(&sched->loop, before_wait, sched);
     atomic_store_explicit(&sched->state, RUSM__SCHED_AWAKE, memory_order_seq_cst);
     atomic_fetch_sub_explicit(&rt->idle, 1, memory_order_seq_cst);
-    rusm__qs_online(&rt->qs, sched->qs);
+    rusm__sched_join_readers(sched);
+}
+
+void rusm__sched_join_readers(struct rusm__sched *sched) {
+    if (!rusm__qs_is_online(sched->qs)) {
+        rusm__qs_online(&sched->rt->qs, sched->qs);
+    }
 }

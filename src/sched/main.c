@@ -4,7 +4,9 @@
  * Order of work: the fast lane, but at most LANE_LIMIT times in a row, so that a pair of processes
  * that talk to each other cannot keep others out; then ring and pinned tasks in turn; then what
  * other threads sent; then the event loop; then other schedulers' work; then sleep. Everything but
- * the lane is also looked at after every few runs, so nothing starves behind a busy queue. */
+ * the lane is also looked at after every few runs, so nothing starves behind a busy queue. What
+ * takes turns among the queues counts picks from the queues, not runs: runs from the lane in
+ * between may have any rhythm. */
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -12,7 +14,8 @@
 
 enum {
     LANE_LIMIT = 32,
-    CLOCK_EVERY = 16,       /* runs between two looks at the clock and the inbox */
+    LOOK_EVERY = 16,        /* runs between two looks at the clock and the inbox */
+    OVERFLOW_EVERY = 16,    /* picks from the queues between two from the overflow list */
     POLL_EVERY_NS = 100000, /* at most this long between two looks at the event loop */
 };
 
@@ -33,6 +36,10 @@ static void look_around(struct rusm__sched *sched) {
     }
 }
 
+void rusm__sched_look_soon(struct rusm__sched *sched) {
+    sched->runs = LOOK_EVERY;
+}
+
 static struct rusm__task *from_lane(struct rusm__sched *sched) {
     struct rusm__task *task = sched->lane;
     if (!task || sched->lane_runs >= LANE_LIMIT) {
@@ -44,20 +51,23 @@ static struct rusm__task *from_lane(struct rusm__sched *sched) {
 }
 
 static struct rusm__task *from_queues(struct rusm__sched *sched) {
+    struct rusm__run_queue *queue = &sched->queue;
+    struct rusm__task *task = NULL;
     sched->lane_runs = 0;
-    bool pinned_first = sched->runs & 1;
-    struct rusm__task *task = pinned_first ? rusm__run_queue_pop_pinned(&sched->queue)
-                                           : rusm__run_queue_pop(&sched->queue);
-    if (!task) {
-        task = pinned_first ? rusm__run_queue_pop(&sched->queue)
-                            : rusm__run_queue_pop_pinned(&sched->queue);
+    if (++sched->picks % OVERFLOW_EVERY == 0) {
+        task = rusm__run_queue_pop_overflow(queue);
     }
-    if (!task || sched->runs % CLOCK_EVERY == 0) {
-        struct rusm__task *older = rusm__run_queue_pop_overflow(&sched->queue);
-        if (older && task) {
-            rusm__sched_enqueue_local(sched, task, RUSM__READY_TAIL);
-        }
-        task = older ? older : task;
+    if (!task && (sched->picks & 1)) {
+        task = rusm__run_queue_pop_pinned(queue);
+    }
+    if (!task) {
+        task = rusm__run_queue_pop(queue);
+    }
+    if (!task) {
+        task = rusm__run_queue_pop_pinned(queue);
+    }
+    if (!task) {
+        task = rusm__run_queue_pop_overflow(queue);
     }
     return task ? task : from_lane(sched);
 }
@@ -76,7 +86,8 @@ static struct rusm__task *from_afar(struct rusm__sched *sched) {
 }
 
 static struct rusm__task *next_task(struct rusm__sched *sched) {
-    if (++sched->runs % CLOCK_EVERY == 0) {
+    if (++sched->runs >= LOOK_EVERY) {
+        sched->runs = 0;
         look_around(sched);
     }
     struct rusm__task *task = from_lane(sched);

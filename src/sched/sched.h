@@ -55,13 +55,18 @@ void *rusm__sched_local(const struct rusm__sched *sched);
 /* ---- for its own thread ---- */
 
 /* Its event loop. Handles are made, used and closed on this scheduler's thread only, from process
- * steps (of pinned processes), posted calls or callbacks of the loop itself. */
+ * steps (of pinned processes), posted calls or callbacks of the loop itself. No prepare handles. */
 uv_loop_t *rusm__sched_loop(struct rusm__sched *sched);
 struct rusm__wheel *rusm__sched_wheel(struct rusm__sched *sched);
 struct rusm__qs_member *rusm__sched_qs(struct rusm__sched *sched);
 struct rusm__random *rusm__sched_random(struct rusm__sched *sched);
+/* Call before reading what others may retire, unless inside a step. Callbacks of the event loop
+ * begin while the scheduler still counts as asleep, which means as one that reads nothing. */
+void rusm__sched_join_readers(struct rusm__sched *sched);
 /* Something else waits to run here, or it is time to look at the event loop. */
 bool rusm__sched_has_work(struct rusm__sched *sched);
+/* The running task has used up its budget: timers, the inbox and the event loop may be overdue. */
+void rusm__sched_look_soon(struct rusm__sched *sched);
 
 /* ---- any thread ---- */
 

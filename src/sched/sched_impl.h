@@ -32,7 +32,8 @@ struct rusm__sched {
     /* Its own thread only. */
     struct rusm__task *lane; /* the fast lane: what the running task woke last */
     uint32_t lane_runs;      /* tasks run from the lane in a row */
-    uint32_t runs;
+    uint32_t runs;           /* since the last look at the clock and the inbox */
+    uint32_t picks;          /* tasks taken from the queues */
     uint64_t last_poll_ns;
     struct rusm__wheel wheel;
     struct rusm__qs_member *qs;
@@ -63,7 +64,7 @@ void rusm__sched_sleep(struct rusm__sched *sched);
 /* There is work that another scheduler could take: wake one if one sleeps and none searches. */
 void rusm__sched_offer(rusm_runtime *rt, const struct rusm__sched *from);
 
-/* loop.c */
+/* main.c */
 void *rusm__sched_main(void *sched);
 
 #endif
