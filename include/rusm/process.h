@@ -47,8 +47,9 @@ typedef struct rusm_spawn_options {
     const rusm_body_ops *ops;
     void *body;           /* taken on success */
     const char *label;    /* copied; NULL = none */
-    rusm_msg *first;      /* first mail; taken on success; NULL = none */
-    rusm_pid monitor_by;  /* gets a DOWN when the process ends, 0 = nobody; must be the caller */
+    rusm_msg *first;      /* first mail, RUSM_MSG_DATA; taken on success; NULL = none */
+    rusm_pid monitor_by;  /* gets a DOWN when the process ends, 0 = nobody; must be the caller.
+                           * Such a monitor stays; rusm_proc_demonitor does not know it */
     uint64_t monitor_ref; /* the reference in that DOWN */
     uint32_t flags;       /* RUSM_SPAWN_... */
     uint32_t mailbox_messages; /* 0 = the runtime's default */
@@ -62,8 +63,8 @@ enum {
 };
 
 /* Start a process. From a scheduler thread it starts there; otherwise on any. Messages sent after
- * this call returned are never lost. Any thread, never waits. RUSM_ENOMEM, RUSM_EPROCS,
- * RUSM_EINVAL: nothing was taken. */
+ * this call returned are never lost. Any thread, never waits. RUSM_ENOMEM, RUSM_EPROCS, RUSM_EINVAL,
+ * RUSM_ESTATE (the runtime is being stopped): nothing was taken. */
 RUSM_API RUSM_MUST_USE int rusm_proc_spawn(rusm_runtime *rt, const rusm_spawn_options *opts,
                                            rusm_pid *out_pid);
 
@@ -80,7 +81,7 @@ RUSM_API rusm_msg *rusm_proc_receive(rusm_proc *self);
 RUSM_API RUSM_MUST_USE int rusm_proc_wake_at(rusm_proc *self, uint64_t deadline_ns);
 
 /* Say why the process ends, before RUSM_STEP_EXIT; text is copied, may be NULL, is cut at 4,096
- * bytes. Without it the reason is normal. A kill that arrived earlier stays a kill. */
+ * bytes. Without it the reason is normal. A kill that came before the end stays a kill. */
 RUSM_API void rusm_proc_set_exit(rusm_proc *self, rusm_exit_kind kind, const char *text);
 
 /* Set a message aside, and later put all of them back in front of the mailbox, oldest first.
@@ -167,7 +168,7 @@ struct rusm_proc_info {
 typedef uint64_t rusm_timer;
 
 /* Send msg to pid at deadline_ns. Takes msg on success. The timer outlives the process that set
- * it. Any thread, never waits. RUSM_ENOMEM. */
+ * it. An id is never 0. Any thread, never waits. RUSM_EINVAL: not a RUSM_MSG_DATA. RUSM_ENOMEM. */
 RUSM_API RUSM_MUST_USE int rusm_timer_send(rusm_runtime *rt, uint64_t deadline_ns, rusm_pid to,
                                            rusm_msg *msg, rusm_timer *out_timer);
 

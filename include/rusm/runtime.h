@@ -33,13 +33,13 @@ RUSM_API const char *rusm_exit_kind_name(rusm_exit_kind kind);
 /* Set size to sizeof(rusm_runtime_options); everything else may stay 0 for the default. */
 typedef struct rusm_runtime_options {
     size_t size;
-    uint32_t schedulers;       /* threads; 0 = one per usable core; at most 256 */
-    uint32_t max_processes;    /* live at once; 0 = 4,194,304 */
-    uint32_t mailbox_messages; /* default bound per process; 0 = 1,048,576 */
-    uint64_t mailbox_bytes;    /* default bound per process; 0 = 256 MiB */
+    uint32_t schedulers;       /* threads; 0 = one per usable core; at most 250 */
+    uint32_t max_processes;    /* live at once; 0 = 4,194,304; at most 2^30 */
+    uint32_t mailbox_messages; /* default bound per process; 0 = 1,048,576; at most 4,194,303 */
+    uint64_t mailbox_bytes;    /* default bound per process; 0 = 256 MiB; at most 256 GiB */
 } rusm_runtime_options;
 
-/* Start a runtime. opts may be NULL. Waits until every scheduler runs. RUSM_EINVAL, RUSM_ENOMEM,
+/* Start a runtime. opts may be NULL. Waits until every thread is made. RUSM_EINVAL, RUSM_ENOMEM,
  * RUSM_EIO when the system refuses a thread or an event loop. */
 RUSM_API RUSM_MUST_USE int rusm_runtime_start(const rusm_runtime_options *opts,
                                               rusm_runtime **out_rt);
@@ -58,6 +58,7 @@ typedef struct rusm_runtime_stats {
     uint64_t exited;
     uint64_t sent;    /* messages queued */
     uint64_t refused; /* messages refused because a mailbox was at its limit */
+    uint64_t dropped; /* messages that waited in a mailbox when its process ended */
     uint64_t steals;  /* processes that changed scheduler by stealing */
     uint64_t sleeps;  /* times a scheduler slept in the kernel */
     uint32_t schedulers;

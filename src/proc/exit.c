@@ -2,9 +2,11 @@
 /* The one place where a process ends:
  *
  *     leave the table ─► close the mailbox ─► free names and tags ─► log ─► drop the body
- *       ─► downs ─► links ─► requests that came too late ─► own monitors ─► memory
+ *       ─► give the place back ─► downs ─► links ─► own monitors ─► requests that came too late
+ *       ─► memory
  *
- * Names are free and the body's resources are back before anybody is told. */
+ * Names are free, and the body's resources and the place among max_processes are back, before
+ * anybody is told. */
 #include "base/assert.h"
 #include "base/mem.h"
 #include "proc/proc_impl.h"
@@ -58,11 +60,14 @@ static void forget_watched(rusm_runtime *rt, struct rusm__extra *extra) {
     }
 }
 
-/* Requests that were on their way get the answer that they would have got a moment later. */
-static void answer_late(rusm_proc *self, rusm_runtime *rt, struct rusm_msg *msg) {
+/* Requests that were on their way get the answer that they would have got a moment later. Returns
+ * how many messages were among what is freed. */
+static uint64_t answer_late(rusm_proc *self, rusm_runtime *rt, struct rusm_msg *msg) {
+    uint64_t messages = 0;
     while (msg) {
         struct rusm_msg *next = msg->next;
         struct rusm__signal *signal = (struct rusm__signal *)msg;
+        messages += msg->tag == RUSM__TAG_DATA;
         if (msg->tag == RUSM__TAG_MONITOR) {
             rusm__signal_notify_down(rt, signal, self->pid, (rusm_exit_kind)self->exit_kind,
                                      self->exit_reason);
@@ -74,14 +79,20 @@ static void answer_late(rusm_proc *self, rusm_runtime *rt, struct rusm_msg *msg)
         }
         msg = next;
     }
+    return messages;
 }
 
-static void free_list(struct rusm_msg *msg) {
+/* Frees all and counts the messages: those of the mailbox, not what was stashed, for that had been
+ * received. */
+static uint64_t free_list(struct rusm_msg *msg) {
+    uint64_t messages = 0;
     while (msg) {
         struct rusm_msg *next = msg->next;
+        messages += msg->tag == RUSM__TAG_DATA && !(msg->flags & RUSM__MSG_TAKEN);
         rusm_msg_free(msg);
         msg = next;
     }
+    return messages;
 }
 
 static void reclaim(struct rusm__qs_node *node) {
@@ -115,16 +126,17 @@ void rusm__proc_finish(rusm_proc *self) {
     if (self->ops->drop) {
         self->ops->drop(self->body);
     }
+    rusm__table_give(&procs->table, &local->slots, self->pid);
+    rusm__count(&local->exited, 1);
     struct rusm__extra *extra = atomic_load_explicit(&self->extra, memory_order_relaxed);
     if (extra) {
         tell_watchers(self, rt, extra);
         forget_watched(rt, extra);
         free_list(extra->stash_first);
     }
-    answer_late(self, rt, late);
-    free_list(self->mailbox.first);
-
-    rusm__table_give(&procs->table, &local->slots, self->pid);
-    rusm__count(&local->exited, 1);
+    uint64_t dropped = answer_late(self, rt, late) + free_list(self->mailbox.first);
+    if (dropped) {
+        rusm__count(&local->dropped, dropped);
+    }
     rusm__qs_retire(&rt->qs, qs, &self->qs, reclaim);
 }

@@ -220,15 +220,6 @@ int rusm_receive(rusm_proc *self, uint64_t deadline_ns, rusm_msg **out_msg) {
     }
 }
 
-static void accept_new(rusm_proc *self) {
-    struct rusm_msg *msg = rusm__mailbox_take(&self->mailbox);
-    while (msg) {
-        struct rusm_msg *next = msg->next;
-        rusm__proc_accept(self, msg);
-        msg = next;
-    }
-}
-
 int rusm_receive_match(rusm_proc *self, bool (*match)(rusm_msg *msg, void *arg), void *arg,
                        uint64_t deadline_ns, rusm_msg **out_msg) {
     /* New items are only ever added at the end while we wait, so `where` stays good and every item
@@ -236,7 +227,7 @@ int rusm_receive_match(rusm_proc *self, bool (*match)(rusm_msg *msg, void *arg),
     struct rusm_msg **where = &self->mailbox.first;
     *out_msg = NULL;
     for (;;) {
-        accept_new(self);
+        rusm__proc_accept_new(self);
         if (rusm__proc_is_doomed(self)) {
             return exiting(self);
         }

@@ -16,10 +16,9 @@ void rusm__mailbox_init(struct rusm__mailbox *box, uint32_t max_messages, uint64
     atomic_init(&box->inbox, NULL);
     atomic_init(&box->arrived, 0);
     atomic_init(&box->taken, 0);
-    /* Half of what the counters hold: senders that are refused overshoot for a moment. */
     box->max_messages =
-        max_messages < RUSM__LOAD_MESSAGES / 2 ? max_messages : (uint32_t)RUSM__LOAD_MESSAGES / 2;
-    box->max_bytes = max_bytes < RUSM__LOAD_BYTES / 2 ? max_bytes : RUSM__LOAD_BYTES / 2;
+        max_messages < RUSM__MAILBOX_MAX_MESSAGES ? max_messages : RUSM__MAILBOX_MAX_MESSAGES;
+    box->max_bytes = max_bytes < RUSM__MAILBOX_MAX_BYTES ? max_bytes : RUSM__MAILBOX_MAX_BYTES;
     box->first = NULL;
     box->last = &box->first;
 }
@@ -41,15 +40,24 @@ static enum rusm__push push(struct rusm__mailbox *box, struct rusm_msg *msg) {
     return old == PARKED ? RUSM__PUSH_WAKE : RUSM__PUSH_OK;
 }
 
+/* More than the limit, and not a negative number. */
+static bool exceeds(uint64_t value, uint64_t limit, uint64_t range) {
+    return value > limit && value <= range / 2;
+}
+
 static bool over_limit(const struct rusm__mailbox *box, uint64_t arrived) {
-    /* relaxed: an old value of `taken` may refuse a message that would just have fitted */
+    /* relaxed: an old value of `taken` may refuse a message that would just have fitted; a new one
+     * may hold messages that came after `arrived` was read (see the head of mailbox.h) */
     uint64_t waiting = arrived - atomic_load_explicit(&box->taken, memory_order_relaxed);
-    return (waiting >> RUSM__LOAD_SHIFT) > box->max_messages ||
-           (waiting & RUSM__LOAD_BYTES) > box->max_bytes;
+    return exceeds(waiting >> RUSM__LOAD_SHIFT, box->max_messages, RUSM__LOAD_MESSAGES) ||
+           exceeds(waiting & RUSM__LOAD_BYTES, box->max_bytes, RUSM__LOAD_BYTES);
 }
 
 enum rusm__push rusm__mailbox_push(struct rusm__mailbox *box, struct rusm_msg *msg) {
     uint64_t load = load_of(msg);
+    if (rusm__msg_weight(msg) > box->max_bytes) {
+        return RUSM__PUSH_FULL; /* never fits, so it must not crowd out others for a moment */
+    }
     /* relaxed: a count; the message itself is published by the push */
     uint64_t arrived = atomic_fetch_add_explicit(&box->arrived, load, memory_order_relaxed) + load;
     enum rusm__push result = over_limit(box, arrived) ? RUSM__PUSH_FULL : push(box, msg);
@@ -65,8 +73,10 @@ enum rusm__push rusm__mailbox_push_signal(struct rusm__mailbox *box, struct rusm
 
 bool rusm__mailbox_unpark(struct rusm__mailbox *box) {
     struct rusm_msg *old = PARKED;
+    /* seq_cst on failure too: "not parked" must be as fresh as the event that the caller raised
+     * before; pairs with rusm__mailbox_park and the look at the events after it */
     return atomic_compare_exchange_strong_explicit(&box->inbox, &old, NULL, memory_order_seq_cst,
-                                                   memory_order_relaxed);
+                                                   memory_order_seq_cst);
 }
 
 /* ---- the receiver ---- */
@@ -138,7 +148,7 @@ void rusm__mailbox_discard(struct rusm__mailbox *box, struct rusm_msg *msg) {
 
 bool rusm__mailbox_park(struct rusm__mailbox *box) {
     struct rusm_msg *old = NULL;
-    /* seq_cst: whoever sets an event flag afterwards sees PARKED; see rusm__proc_wake */
+    /* seq_cst: whoever sets an event flag afterwards sees PARKED; see raise_event in pid.c */
     return atomic_compare_exchange_strong_explicit(&box->inbox, &old, PARKED, memory_order_seq_cst,
                                                    memory_order_relaxed);
 }

@@ -10,7 +10,10 @@
  *   CLOSED   the process has ended
  *
  * Bounds: senders add to `arrived` before they push; the receiver publishes in `taken` what it has
- * received. The difference is what waits. Signals count nothing and are never refused. */
+ * received. The difference is what waits. A sender's own sum can be older than the `taken` that it
+ * reads, which makes the difference negative; so limits reach a quarter of what the counters hold,
+ * half of it is room for negative values, and the last quarter for senders that are being refused.
+ * Signals count nothing and are never refused. */
 #ifndef RUSM__PROC_MAILBOX_H
 #define RUSM__PROC_MAILBOX_H
 
@@ -22,8 +25,10 @@
 
 /* Messages in the upper 24 bits, bytes in the lower 40, so one addition counts both. */
 enum { RUSM__LOAD_SHIFT = 40 };
-#define RUSM__LOAD_BYTES    (((uint64_t)1 << RUSM__LOAD_SHIFT) - 1)
-#define RUSM__LOAD_MESSAGES (UINT64_MAX >> RUSM__LOAD_SHIFT)
+#define RUSM__LOAD_BYTES           (((uint64_t)1 << RUSM__LOAD_SHIFT) - 1)
+#define RUSM__LOAD_MESSAGES        (UINT64_MAX >> RUSM__LOAD_SHIFT)
+#define RUSM__MAILBOX_MAX_MESSAGES ((uint32_t)(RUSM__LOAD_MESSAGES / 4))
+#define RUSM__MAILBOX_MAX_BYTES    (RUSM__LOAD_BYTES / 4)
 
 struct rusm__mailbox {
     /* Any thread. */

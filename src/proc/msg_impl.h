@@ -48,14 +48,20 @@ struct rusm__reason *rusm__reason_new(const char *text, size_t len); /* NULL whe
 struct rusm__reason *rusm__reason_ref(struct rusm__reason *reason);  /* NULL is allowed */
 void rusm__reason_unref(struct rusm__reason *reason);
 
+struct rusm__extra;
+
 /* Everything but DATA. One allocation serves a monitor or link for its whole life: sent as the
  * request, kept as the record at the other side, sent back as the notice. So a notice never needs
- * memory and is never lost. */
+ * memory and is never lost. For the same reason a request to a process that has no place for
+ * records yet brings one along: when memory is short, it is the call that fails. */
 struct rusm__signal {
     struct rusm_msg head;
-    struct rusm__signal *chain; /* the record set that it is in */
-    rusm_pid peer;              /* of a record: the other side */
-    uint64_t peer_ref;          /* of a link record: the id of the other side's link call, or 0 */
+    union {
+        struct rusm__signal *chain; /* a record: the set that it is in */
+        struct rusm__extra *spare;  /* a request: what the target needs to keep it, or NULL */
+    };
+    rusm_pid peer;     /* of a record: the other side */
+    uint64_t peer_ref; /* of a link record: the id of the other side's link call, or 0 */
     struct rusm__reason *reason;
 };
 

@@ -2,7 +2,6 @@
 /* What anybody may do with a pid: send, wake, kill, look. */
 #include "rusm/process.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "rusm/error.h"
@@ -16,7 +15,9 @@ struct rusm__proc_local *rusm__proc_local(const rusm_runtime *rt) {
 }
 
 bool rusm__read_begin(rusm_runtime *rt) {
-    if (rusm__sched_current_of(rt)) {
+    struct rusm__sched *here = rusm__sched_current_of(rt);
+    if (here) {
+        rusm__sched_join_readers(here);
         return false;
     }
     rusm__qs_enter(&rt->qs);
@@ -31,7 +32,8 @@ void rusm__read_end(rusm_runtime *rt, bool joined) {
 
 /* ---- sending ---- */
 
-static void count_send(rusm_runtime *rt, bool refused) {
+/* Sends of plain threads go to the outside local, which several may count in. */
+static void count(rusm_runtime *rt, bool refused) {
     struct rusm__proc_local *local = rusm__proc_local(rt);
     if (local) {
         rusm__count(refused ? &local->refused : &local->sent, 1);
@@ -40,6 +42,10 @@ static void count_send(rusm_runtime *rt, bool refused) {
     struct rusm__proc_local *outside = &rt->procs->locals[rt->sched_count];
     atomic_fetch_add_explicit(refused ? &outside->refused : &outside->sent, 1,
                               memory_order_relaxed);
+}
+
+void rusm__count_sent(rusm_runtime *rt) {
+    count(rt, false);
 }
 
 /* Inside a read section. */
@@ -55,12 +61,12 @@ static int deliver(rusm_runtime *rt, rusm_pid to, rusm_msg *msg) {
     case RUSM__PUSH_OK:
         break;
     case RUSM__PUSH_FULL:
-        count_send(rt, true);
+        count(rt, true);
         return RUSM_EFULL;
     default:
         return RUSM_ENOPROC;
     }
-    count_send(rt, false);
+    count(rt, false);
     return RUSM_OK;
 }
 
@@ -72,6 +78,9 @@ int rusm__msg_deliver(rusm_runtime *rt, rusm_pid to, rusm_msg *msg) {
 }
 
 int rusm_msg_send(rusm_runtime *rt, rusm_pid to, rusm_msg *msg) {
+    if (msg->tag != RUSM__TAG_DATA) {
+        return RUSM_EINVAL; /* a notice that was received must not become a signal to others */
+    }
     struct rusm__proc_local *local = rusm__proc_local(rt);
     msg->from = local && local->running ? local->running->pid : 0;
     msg->flags = 0;
@@ -129,29 +138,22 @@ size_t rusm_tag_whereis(rusm_runtime *rt, const char *tag, size_t len, rusm_pid 
     return count;
 }
 
+struct killing {
+    rusm_runtime *rt;
+    size_t killed;
+};
+
+static void kill_member(rusm_pid pid, void *arg) {
+    struct killing *killing = arg;
+    killing->killed += rusm_pid_kill(killing->rt, pid);
+}
+
 size_t rusm_tag_kill(rusm_runtime *rt, const char *tag, size_t len) {
-    enum { AT_ONCE = 256 };
-    rusm_pid few[AT_ONCE];
-    size_t count = rusm_tag_whereis(rt, tag, len, few, AT_ONCE);
-    rusm_pid *pids = few;
-    size_t cap = AT_ONCE;
-    /* Members may come while we allocate; those are after the call. */
-    if (count > cap) {
-        rusm_pid *all = rusm__mem_try_alloc(count * sizeof(*all));
-        if (all) {
-            pids = all;
-            cap = count;
-            count = rusm_tag_whereis(rt, tag, len, pids, cap);
-        }
-    }
-    size_t killed = 0;
-    for (size_t i = 0; i < count && i < cap; i++) {
-        killed += rusm_pid_kill(rt, pids[i]);
-    }
-    if (pids != few) {
-        rusm__mem_free(pids);
-    }
-    return killed;
+    struct killing killing = {.rt = rt};
+    bool joined = rusm__read_begin(rt);
+    rusm__registry_each(&rt->procs->tags, tag, len, kill_member, &killing);
+    rusm__read_end(rt, joined);
+    return killing.killed;
 }
 
 /* ---- looking ---- */

@@ -68,7 +68,7 @@ struct rusm__proc_local {
     uint64_t next_ref;
     rusm_proc *running;
     /* Counters: written by the owner (plain threads: under the lock), read by anyone. */
-    _Atomic uint64_t spawned, exited, sent, refused;
+    _Atomic uint64_t spawned, exited, sent, refused, dropped;
     char pad[RUSM__CACHELINE];
 };
 
@@ -85,10 +85,11 @@ struct rusm__procs {
     _Atomic bool closing; /* no process starts any more */
 };
 
-/* A counter that one thread writes. */
+/* A counter that one thread writes. release: who reads that a process ended also reads that what
+ * it started has started; pairs with the acquire loads in rusm_runtime_get_stats. */
 static inline void rusm__count(_Atomic uint64_t *counter, uint64_t more) {
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + more,
-                          memory_order_relaxed);
+                          memory_order_release);
 }
 
 /* ---- access ---- */
@@ -96,11 +97,14 @@ static inline void rusm__count(_Atomic uint64_t *counter, uint64_t more) {
 /* The local part of the calling scheduler, or NULL on a plain thread. */
 struct rusm__proc_local *rusm__proc_local(const rusm_runtime *rt);
 
-/* Around look-ups: a scheduler of rt needs nothing, a plain thread joins the domain. */
+/* Around look-ups: a scheduler of rt is a reader already or becomes one again, a plain thread joins
+ * for a while. */
 bool rusm__read_begin(rusm_runtime *rt); /* what to pass to rusm__read_end */
 void rusm__read_end(rusm_runtime *rt, bool joined);
 
+struct rusm__extra *rusm__extra_new(void);             /* NULL: no memory */
 struct rusm__extra *rusm__proc_extra(rusm_proc *self); /* makes it; NULL: no memory */
+void rusm__count_sent(rusm_runtime *rt);
 
 /* ---- steps of a life ---- */
 
@@ -109,8 +113,8 @@ void rusm__proc_finish(rusm_proc *self);                                 /* exit
 /* The first reason stays. Takes reason. */
 void rusm__proc_doom(rusm_proc *self, rusm_exit_kind kind, struct rusm__reason *reason);
 
-/* signal.c: handle one item of the inbox: signals are acted upon, mail goes to the own list. */
-void rusm__proc_accept(rusm_proc *self, struct rusm_msg *msg);
+/* signal.c: empty the inbox: signals are acted upon, mail goes to the own list. */
+void rusm__proc_accept_new(rusm_proc *self);
 /* Send a signal; freed if nobody is there. Caller is inside a read section. True if delivered. */
 bool rusm__signal_send(rusm_runtime *rt, rusm_pid to, struct rusm__signal *signal);
 /* Turn a request or record into its notice and send it to the other side. */

@@ -243,18 +243,36 @@ void rusm__registry_leave_all(struct rusm__registry *registry, struct rusm__qs_m
     }
 }
 
-size_t rusm__registry_find(struct rusm__registry *registry, const char *text, size_t len,
-                           rusm_pid *out_pids, size_t cap) {
+void rusm__registry_each(struct rusm__registry *registry, const char *text, size_t len,
+                         void (*visit)(rusm_pid pid, void *arg), void *arg) {
     uint64_t hash = rusm__hash_bytes(&registry->key, text, len);
     struct rusm__word *word = find_word(shard_of(registry, hash), hash, text, len);
-    size_t count = 0;
+    /* A holder that leaves meanwhile keeps its link to the next, so the walk reaches everybody who
+     * stays. */
     struct rusm__member *member =
         word ? atomic_load_explicit(&word->members, memory_order_acquire) : NULL;
     for (; member; member = atomic_load_explicit(&member->next, memory_order_acquire)) {
-        if (count < cap) {
-            out_pids[count] = member->pid;
-        }
-        count++;
+        visit(member->pid, arg);
     }
-    return count;
+}
+
+struct found {
+    rusm_pid *pids;
+    size_t cap;
+    size_t count;
+};
+
+static void note_holder(rusm_pid pid, void *arg) {
+    struct found *found = arg;
+    if (found->count < found->cap) {
+        found->pids[found->count] = pid;
+    }
+    found->count++;
+}
+
+size_t rusm__registry_find(struct rusm__registry *registry, const char *text, size_t len,
+                           rusm_pid *out_pids, size_t cap) {
+    struct found found = {.pids = out_pids, .cap = cap};
+    rusm__registry_each(registry, text, len, note_holder, &found);
+    return found.count;
 }

@@ -1,26 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* One turn of a process: take what arrived, step, then wait, queue again, or end. */
-#include "base/assert.h"
 #include "proc/proc_impl.h"
-
-/* Signals are acted upon, mail goes to the own list. True if there was anything. */
-static bool accept_all(rusm_proc *self) {
-    struct rusm_msg *msg = rusm__mailbox_take(&self->mailbox);
-    bool any = msg != NULL;
-    while (msg) {
-        struct rusm_msg *next = msg->next;
-        rusm__proc_accept(self, msg);
-        msg = next;
-    }
-    return any;
-}
 
 static uint32_t take_events(rusm_proc *self) {
     /* relaxed: the common case has none; a missed one is seen by the check after parking */
     if (!atomic_load_explicit(&self->events, memory_order_relaxed)) {
         return 0;
     }
-    /* acquire: what the waker did before; pairs with the seq_cst or in rusm__proc_wake. KILL
+    /* acquire: what the waker did before; pairs with the seq_cst or in raise_event. KILL
      * stays set, so that a body in mid-run sees it (rusm__proc_is_doomed). */
     return atomic_fetch_and_explicit(&self->events, ~RUSM__EVENT_WAKE, memory_order_acquire);
 }
@@ -42,7 +29,7 @@ static bool park(rusm_proc *self) {
         return false;
     }
     /* From here on the process may already run elsewhere, unless we take the mark back. Pairs with
-     * rusm__proc_wake: the flag is set before the mark is looked at there, and the mark is set
+     * raise_event in pid.c: the flag is set before the mark is looked at there, and the mark is set
      * before the flag is looked at here. */
     if (!atomic_load_explicit(&self->events, memory_order_seq_cst)) {
         return true;
@@ -55,17 +42,23 @@ void rusm__proc_run(struct rusm__sched *sched, struct rusm__task *task) {
     struct rusm__proc_local *local = rusm__sched_local(sched);
     rusm_runtime *rt = rusm__sched_runtime(sched);
     local->running = self;
-    accept_all(self);
+    rusm__proc_accept_new(self);
     if (take_events(self) & RUSM__EVENT_KILL) {
         rusm__proc_doom(self, RUSM_EXIT_KILLED, NULL);
     }
     rusm_step result = step(self);
     if (result == RUSM_STEP_EXIT) {
+        if (rusm__proc_is_doomed(self)) { /* a kill that came during the step stays a kill */
+            rusm__proc_doom(self, RUSM_EXIT_KILLED, NULL);
+        }
         rusm__proc_finish(self);
         local->running = NULL;
         return;
     }
     local->running = NULL;
+    if (result == RUSM_STEP_AGAIN) {
+        rusm__sched_look_soon(sched);
+    }
     /* Doomed: an exit signal was found by rusm_proc_receive, in mid-step. */
     if (result == RUSM_STEP_AGAIN || self->doomed || !park(self)) {
         rusm__sched_ready(rt, task, RUSM__READY_TAIL);

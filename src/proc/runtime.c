@@ -50,6 +50,9 @@ static int init_procs(rusm_runtime *rt, const rusm_runtime_options *opts, uint32
     if (status) {
         return status;
     }
+    for (uint32_t i = 0; i <= count; i++) {
+        rusm__table_add_cache(&procs->table, &procs->locals[i].slots);
+    }
     status = rusm__registry_init(&procs->names, &rt->qs, true);
     if (status) {
         goto fail_names;
@@ -151,7 +154,8 @@ int rusm_runtime_get_stats(const rusm_runtime *rt, rusm_runtime_stats *stats) {
         return RUSM_EINVAL;
     }
     *stats = (rusm_runtime_stats){.size = sizeof(*stats), .schedulers = rt->sched_count};
-    /* Ends first: a process that starts and ends meanwhile must not look like minus one. */
+    /* Ends first: a process that starts and ends meanwhile must not look like minus one. acquire:
+     * see rusm__count. */
     for (uint32_t i = 0; i <= rt->sched_count; i++) {
         const struct rusm__proc_local *local = &rt->procs->locals[i];
         stats->exited += atomic_load_explicit(&local->exited, memory_order_acquire);
@@ -161,6 +165,7 @@ int rusm_runtime_get_stats(const rusm_runtime *rt, rusm_runtime_stats *stats) {
         stats->spawned += atomic_load_explicit(&local->spawned, memory_order_acquire);
         stats->sent += atomic_load_explicit(&local->sent, memory_order_relaxed);
         stats->refused += atomic_load_explicit(&local->refused, memory_order_relaxed);
+        stats->dropped += atomic_load_explicit(&local->dropped, memory_order_relaxed);
     }
     for (uint32_t i = 0; i < rt->sched_count; i++) {
         stats->steals += rusm__sched_steals(rusm__sched_get(rt, i));

@@ -4,7 +4,7 @@
 
 #include "rusm/error.h"
 
-#include "base/assert.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "proc/label.h"
 #include "proc/proc_impl.h"
@@ -43,12 +43,7 @@ rusm_msg *rusm_proc_receive(rusm_proc *self) {
         return msg;
     }
     /* Something came while we ran: take it without giving up the turn. */
-    msg = rusm__mailbox_take(&self->mailbox);
-    while (msg) {
-        rusm_msg *next = msg->next;
-        rusm__proc_accept(self, msg);
-        msg = next;
-    }
+    rusm__proc_accept_new(self);
     /* An exit signal among it ends us at the next turn; mail is not handed out any more. */
     return self->doomed ? NULL : rusm__mailbox_pop(&self->mailbox);
 }
@@ -81,7 +76,9 @@ void rusm_proc_trap_exit(rusm_proc *self, bool trap) {
 /* ---- time ---- */
 
 int rusm_proc_wake_at(rusm_proc *self, uint64_t deadline_ns) {
-    if (deadline_ns == self->wake_ns) {
+    /* The same again, and it cannot have fired yet; one that has fired is to fire again. */
+    if (deadline_ns == self->wake_ns &&
+        (deadline_ns == UINT64_MAX || rusm__clock_ns() < deadline_ns)) {
         return RUSM_OK;
     }
     rusm_runtime *rt = rusm_proc_runtime(self);

@@ -10,6 +10,7 @@
 
 #include "rusm/error.h"
 
+#include "base/assert.h"
 #include "base/mem.h"
 #include "proc/proc_impl.h"
 
@@ -39,6 +40,8 @@ bool rusm__signal_send(rusm_runtime *rt, rusm_pid to, struct rusm__signal *signa
 static void notify(rusm_runtime *rt, struct rusm__signal *record, enum rusm__tag tag, rusm_pid dead,
                    rusm_exit_kind kind, struct rusm__reason *reason) {
     rusm_pid to = record->peer ? record->peer : record->head.from;
+    rusm__mem_free(record->spare); /* of a request; a record is in no set any more */
+    record->spare = NULL;
     record->head.tag = (uint8_t)tag;
     record->head.exit_kind = (uint8_t)kind;
     record->head.from = dead;
@@ -59,15 +62,25 @@ void rusm__signal_notify_exit(rusm_runtime *rt, struct rusm__signal *record, rus
 
 /* ---- arriving ---- */
 
-static void accept_monitor(rusm_proc *self, struct rusm__signal *signal) {
-    struct rusm__extra *extra = rusm__proc_extra(self);
-    signal->peer = signal->head.from;
+/* Where the records go: what is there already, or what the request brought. */
+static struct rusm__extra *adopt_extra(rusm_proc *self, struct rusm__signal *request) {
+    struct rusm__extra *extra = atomic_load_explicit(&self->extra, memory_order_relaxed);
+    struct rusm__extra *spare = request->spare;
+    request->chain = NULL;
     if (extra) {
-        rusm__records_add(&extra->watchers, signal);
-    } else { /* no memory to remember it: the watcher hears now rather than never */
-        rusm__signal_notify_down(rusm__sched_runtime(rusm__sched_current()), signal, self->pid,
-                                 RUSM_EXIT_NOPROC, NULL);
+        rusm__mem_free(spare);
+        return extra;
     }
+    RUSM_CHECK(spare);
+    /* release: as in rusm__proc_extra */
+    atomic_store_explicit(&self->extra, spare, memory_order_release);
+    return spare;
+}
+
+static void accept_monitor(rusm_proc *self, struct rusm__signal *signal) {
+    struct rusm__extra *extra = adopt_extra(self, signal);
+    signal->peer = signal->head.from;
+    rusm__records_add(&extra->watchers, signal);
 }
 
 static void accept_demonitor(rusm_proc *self, struct rusm__signal *signal) {
@@ -79,12 +92,7 @@ static void accept_demonitor(rusm_proc *self, struct rusm__signal *signal) {
 }
 
 static void accept_link(rusm_proc *self, struct rusm__signal *signal) {
-    struct rusm__extra *extra = rusm__proc_extra(self);
-    if (!extra) {
-        rusm__signal_notify_exit(rusm__sched_runtime(rusm__sched_current()), signal, self->pid,
-                                 RUSM_EXIT_NOPROC, NULL);
-        return;
-    }
+    struct rusm__extra *extra = adopt_extra(self, signal);
     struct rusm__signal *record = rusm__records_find(&extra->links, signal->head.from);
     if (record) {
         record->peer_ref = signal->head.ref;
@@ -161,7 +169,7 @@ static void accept_data(rusm_proc *self, struct rusm_msg *msg) {
     rusm__mailbox_append(&self->mailbox, msg);
 }
 
-void rusm__proc_accept(rusm_proc *self, struct rusm_msg *msg) {
+static void accept_one(rusm_proc *self, struct rusm_msg *msg) {
     struct rusm__signal *signal = (struct rusm__signal *)msg;
     switch (msg->tag) {
     case RUSM__TAG_DATA:
@@ -188,29 +196,66 @@ void rusm__proc_accept(rusm_proc *self, struct rusm_msg *msg) {
     }
 }
 
+void rusm__proc_accept_new(rusm_proc *self) {
+    struct rusm_msg *msg = rusm__mailbox_take(&self->mailbox);
+    while (msg) {
+        struct rusm_msg *next = msg->next;
+        accept_one(self, msg);
+        msg = next;
+    }
+}
+
 /* ---- sending ---- */
+
+/* A request to target, which may be NULL: nobody. Read section. NULL: no memory. */
+static struct rusm__signal *request_new(enum rusm__tag tag, rusm_pid from,
+                                        const rusm_proc *target) {
+    struct rusm__signal *request = rusm__signal_new(tag, from);
+    /* relaxed: only whether there is one; it stays once it is there */
+    if (request && target && !atomic_load_explicit(&target->extra, memory_order_relaxed)) {
+        request->spare = rusm__extra_new();
+        if (!request->spare) {
+            rusm__mem_free(request);
+            return NULL;
+        }
+    }
+    return request;
+}
+
+static void request_free(struct rusm__signal *request) {
+    if (request) {
+        rusm__mem_free(request->spare);
+        rusm__mem_free(request);
+    }
+}
+
+/* False: target is NULL or has ended, and the request is still the caller's. */
+static bool request_send(rusm_runtime *rt, rusm_proc *target, struct rusm__signal *request) {
+    enum rusm__push result =
+        target ? rusm__mailbox_push_signal(&target->mailbox, &request->head) : RUSM__PUSH_CLOSED;
+    if (result == RUSM__PUSH_WAKE) {
+        rusm__proc_queue(rt, target);
+    }
+    return result != RUSM__PUSH_CLOSED;
+}
 
 int rusm_proc_monitor(rusm_proc *self, rusm_pid target, uint64_t *out_ref) {
     *out_ref = 0;
     rusm_runtime *rt = rusm_proc_runtime(self);
     struct rusm__extra *extra = rusm__proc_extra(self);
+    rusm_proc *proc = rusm__table_find(&rt->procs->table, target);
     struct rusm__signal *record = rusm__signal_new(RUSM__TAG_DEMONITOR, self->pid);
-    struct rusm__signal *request = rusm__signal_new(RUSM__TAG_MONITOR, self->pid);
+    struct rusm__signal *request = request_new(RUSM__TAG_MONITOR, self->pid, proc);
     if (!extra || !record || !request) {
         rusm__mem_free(record);
-        rusm__mem_free(request);
+        request_free(request);
         return RUSM_ENOMEM;
     }
     record->head.ref = request->head.ref = rusm__ref_new(self);
     record->peer = target;
     *out_ref = record->head.ref;
     rusm__records_add(&extra->watched, record);
-    rusm_proc *proc = rusm__table_find(&rt->procs->table, target);
-    enum rusm__push result =
-        proc ? rusm__mailbox_push_signal(&proc->mailbox, &request->head) : RUSM__PUSH_CLOSED;
-    if (result == RUSM__PUSH_WAKE) {
-        rusm__proc_queue(rt, proc);
-    } else if (result == RUSM__PUSH_CLOSED) {
+    if (!request_send(rt, proc, request)) {
         request->peer = self->pid;
         rusm__signal_notify_down(rt, request, target, RUSM_EXIT_NOPROC, NULL);
     }
@@ -251,10 +296,11 @@ int rusm_proc_link(rusm_proc *self, rusm_pid other) {
     if (record && record->head.ref) {
         return RUSM_OK;
     }
-    struct rusm__signal *request = rusm__signal_new(RUSM__TAG_LINK, self->pid);
+    rusm_proc *proc = rusm__table_find(&rt->procs->table, other);
+    struct rusm__signal *request = request_new(RUSM__TAG_LINK, self->pid, proc);
     struct rusm__signal *fresh = record ? NULL : rusm__signal_new(RUSM__TAG_UNLINK, self->pid);
     if (!request || (!record && !fresh)) {
-        rusm__mem_free(request);
+        request_free(request);
         rusm__mem_free(fresh);
         return RUSM_ENOMEM;
     }
@@ -264,12 +310,7 @@ int rusm_proc_link(rusm_proc *self, rusm_pid other) {
         record = fresh;
     }
     record->head.ref = request->head.ref = rusm__ref_new(self);
-    rusm_proc *proc = rusm__table_find(&rt->procs->table, other);
-    enum rusm__push result =
-        proc ? rusm__mailbox_push_signal(&proc->mailbox, &request->head) : RUSM__PUSH_CLOSED;
-    if (result == RUSM__PUSH_WAKE) {
-        rusm__proc_queue(rt, proc);
-    } else if (result == RUSM__PUSH_CLOSED) {
+    if (!request_send(rt, proc, request)) {
         request->peer = self->pid;
         rusm__signal_notify_exit(rt, request, other, RUSM_EXIT_NOPROC, NULL);
     }

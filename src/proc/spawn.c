@@ -16,17 +16,26 @@ struct rusm__label *rusm__label_new(const char *text, size_t len) {
     struct rusm__label *label = rusm__mem_try_alloc(sizeof(*label) + len + 1);
     if (label) {
         label->len = (uint32_t)len;
-        memcpy(label->text, text, len);
+        if (len) {
+            memcpy(label->text, text, len); /* text may be NULL with len 0 */
+        }
         label->text[len] = '\0';
     }
     return label;
 }
 
-struct rusm__extra *rusm__proc_extra(rusm_proc *self) {
-    struct rusm__extra *extra = atomic_load_explicit(&self->extra, memory_order_relaxed);
-    if (!extra && (extra = rusm__mem_try_zalloc(sizeof(*extra))) != NULL) {
+struct rusm__extra *rusm__extra_new(void) {
+    struct rusm__extra *extra = rusm__mem_try_zalloc(sizeof(*extra));
+    if (extra) {
         extra->links.by_peer = 1;
         extra->stash_last = &extra->stash_first;
+    }
+    return extra;
+}
+
+struct rusm__extra *rusm__proc_extra(rusm_proc *self) {
+    struct rusm__extra *extra = atomic_load_explicit(&self->extra, memory_order_relaxed);
+    if (!extra && (extra = rusm__extra_new()) != NULL) {
         /* release: publishes the empty sets to those who ask for information */
         atomic_store_explicit(&self->extra, extra, memory_order_release);
     }
@@ -99,21 +108,32 @@ static int take_pid(rusm_runtime *rt, struct rusm__proc_local *local, rusm_pid *
     return status;
 }
 
-static void start(rusm_runtime *rt, rusm_proc *proc, const rusm_spawn_options *opts) {
+/* A pinned process starts where its creator runs; creators outside take turns. */
+static uint16_t choose_home(rusm_runtime *rt) {
     struct rusm__sched *here = rusm__sched_current_of(rt);
     if (here) {
-        proc->task.home = (uint16_t)rusm__sched_index(here);
-    } else {
-        proc->task.home =
-            (uint16_t)(atomic_fetch_add_explicit(&rt->next_remote, 1, memory_order_relaxed) %
-                       rt->sched_count);
+        return (uint16_t)rusm__sched_index(here);
+    }
+    uint32_t turn = atomic_fetch_add_explicit(&rt->next_remote, 1, memory_order_relaxed);
+    return (uint16_t)(turn % rt->sched_count);
+}
+
+static void add_first(rusm_runtime *rt, rusm_proc *proc, rusm_msg *first) {
+    struct rusm__proc_local *local = rusm__proc_local(rt);
+    first->from = local && local->running ? local->running->pid : 0;
+    first->flags = 0;
+    rusm__mailbox_append(&proc->mailbox, first);
+    atomic_init(&proc->mailbox.arrived,
+                ((uint64_t)1 << RUSM__LOAD_SHIFT) + rusm__msg_weight(first));
+    rusm__count_sent(rt);
+}
+
+static void start(rusm_runtime *rt, rusm_proc *proc, const rusm_spawn_options *opts) {
+    if (proc->task.pinned) {
+        proc->task.home = choose_home(rt);
     }
     if (opts->first) {
-        opts->first->next = NULL;
-        rusm__mailbox_append(&proc->mailbox, opts->first);
-        atomic_store_explicit(&proc->mailbox.arrived,
-                              ((uint64_t)1 << RUSM__LOAD_SHIFT) + rusm__msg_weight(opts->first),
-                              memory_order_relaxed);
+        add_first(rt, proc, opts->first);
     }
     rusm__table_publish(&rt->procs->table, proc->pid, proc);
     rusm__sched_ready(rt, &proc->task,
@@ -122,6 +142,7 @@ static void start(rusm_runtime *rt, rusm_proc *proc, const rusm_spawn_options *o
 
 static bool is_valid(const rusm_spawn_options *opts) {
     return opts && opts->size == sizeof(*opts) && opts->ops && opts->ops->step &&
+           (!opts->first || opts->first->tag == RUSM__TAG_DATA) &&
            !(opts->flags & ~(uint32_t)(RUSM_SPAWN_PINNED | RUSM_SPAWN_NEXT | RUSM_SPAWN_LOGGED));
 }
 

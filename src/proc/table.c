@@ -66,10 +66,15 @@ int rusm__table_init(struct rusm__table *table, uint32_t max_processes, uint32_t
     if (!table->segments) {
         return RUSM_ENOMEM;
     }
-    atomic_init(&table->issued, 1);
-    atomic_init(&table->credit, max_processes);
+    table->issued = 1;
+    table->credit = max_processes;
     pthread_mutex_init(&table->lock, NULL);
     return RUSM_OK;
+}
+
+void rusm__table_add_cache(struct rusm__table *table, struct rusm__slot_cache *cache) {
+    cache->next = table->caches;
+    table->caches = cache;
 }
 
 void rusm__table_fini(struct rusm__table *table) {
@@ -102,14 +107,14 @@ static int grow_locked(struct rusm__table *table, uint32_t end) {
 static int refill_fresh(struct rusm__table *table, struct rusm__slot_cache *cache) {
     uint64_t most = (uint64_t)table->segment_count << SEGMENT_BITS;
     pthread_mutex_lock(&table->lock);
-    uint32_t first = atomic_load_explicit(&table->issued, memory_order_relaxed);
+    uint32_t first = table->issued;
     uint64_t end = (uint64_t)first + table->batch;
     end = end < most ? end : most;
     int status = first < end ? grow_locked(table, (uint32_t)end) : RUSM_EPROCS;
     if (status == RUSM_OK) {
         cache->fresh = first;
         cache->fresh_end = (uint32_t)end;
-        atomic_store_explicit(&table->issued, (uint32_t)end, memory_order_release);
+        table->issued = (uint32_t)end;
     }
     pthread_mutex_unlock(&table->lock);
     return status;
@@ -126,7 +131,7 @@ static int take_slot(struct rusm__table *table, struct rusm__slot_cache *cache,
     int status = RUSM_OK;
     if (cache->free.count <= table->keep && cache->fresh == cache->fresh_end) {
         status = refill_fresh(table, cache);
-        if (status == RUSM_EPROCS && cache->free.count == 0) {
+        if (status != RUSM_OK && cache->free.count == 0) {
             refill_from_pool(table, cache);
         }
     }
@@ -138,30 +143,61 @@ static int take_slot(struct rusm__table *table, struct rusm__slot_cache *cache,
     return *out_number ? RUSM_OK : status;
 }
 
-static bool take_credit(struct rusm__table *table, struct rusm__slot_cache *cache) {
-    if (cache->credit == 0) {
-        int64_t there = atomic_load_explicit(&table->credit, memory_order_relaxed);
-        int64_t want;
-        do {
-            want = there < table->batch ? there : table->batch;
-            if (want <= 0) {
-                return false;
-            }
-        } while (!atomic_compare_exchange_weak_explicit(
-            &table->credit, &there, there - want, memory_order_relaxed, memory_order_relaxed));
-        cache->credit = (int32_t)want;
+/* ---- credits; relaxed throughout: they are numbers that order nothing else ---- */
+
+static bool take_one(struct rusm__slot_cache *cache) {
+    int32_t had = atomic_load_explicit(&cache->credit, memory_order_relaxed);
+    while (had > 0) {
+        if (atomic_compare_exchange_weak_explicit(&cache->credit, &had, had - 1,
+                                                  memory_order_relaxed, memory_order_relaxed)) {
+            return true;
+        }
     }
-    cache->credit--;
-    return true;
+    return false;
+}
+
+/* With the lock, under which credits move: nobody misses one that is on its way. */
+static bool take_common_locked(struct rusm__table *table, struct rusm__slot_cache *cache) {
+    if (table->credit > 0) {
+        uint32_t count = table->credit < table->batch ? table->credit : table->batch;
+        table->credit -= count;
+        atomic_fetch_add_explicit(&cache->credit, (int32_t)count - 1, memory_order_relaxed);
+        return true;
+    }
+    for (struct rusm__slot_cache *other = table->caches; other; other = other->next) {
+        if (take_one(other)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool take_credit(struct rusm__table *table, struct rusm__slot_cache *cache) {
+    if (take_one(cache)) {
+        return true;
+    }
+    pthread_mutex_lock(&table->lock);
+    bool taken = take_common_locked(table, cache);
+    pthread_mutex_unlock(&table->lock);
+    return taken;
 }
 
 static void give_credit(struct rusm__table *table, struct rusm__slot_cache *cache) {
-    cache->credit++;
-    if (cache->credit > 2 * (int32_t)table->batch) {
-        cache->credit -= (int32_t)table->batch;
-        atomic_fetch_add_explicit(&table->credit, table->batch, memory_order_relaxed);
+    int32_t batch = (int32_t)table->batch;
+    int32_t had = atomic_fetch_add_explicit(&cache->credit, 1, memory_order_relaxed) + 1;
+    if (had <= 2 * batch) {
+        return;
     }
+    pthread_mutex_lock(&table->lock);
+    while (had > batch &&
+           !atomic_compare_exchange_weak_explicit(&cache->credit, &had, had - batch,
+                                                  memory_order_relaxed, memory_order_relaxed)) {
+    }
+    table->credit += had > batch ? table->batch : 0;
+    pthread_mutex_unlock(&table->lock);
 }
+
+/* ---- taking and giving ---- */
 
 int rusm__table_take(struct rusm__table *table, struct rusm__slot_cache *cache, rusm_pid *out_pid) {
     if (!take_credit(table, cache)) {

@@ -7,7 +7,11 @@
  *
  * Slots are handed out from per-scheduler queues, oldest first, and only once a few thousand wait,
  * so that a generation (32 bits) takes years to come around; a slot whose generations are used up
- * is never handed out again. Surplus moves between schedulers in chains, through a locked pool. */
+ * is never handed out again. Surplus moves between schedulers in chains, through a locked pool.
+ *
+ * How many may live is counted with credits: a start takes one, an end gives one back. Caches hold
+ * them in batches, so that the steady state touches nothing shared; once the common stock is used
+ * up, a start takes from the other caches. So max_processes is exact, wherever processes end. */
 #ifndef RUSM__PROC_TABLE_H
 #define RUSM__PROC_TABLE_H
 
@@ -37,7 +41,8 @@ struct rusm__slot_cache {
     struct rusm__slot_queue free;
     uint32_t fresh; /* never used: fresh .. fresh_end - 1 */
     uint32_t fresh_end;
-    int32_t credit; /* processes that may still be started here */
+    struct rusm__slot_cache *next; /* all of the table's; set at init */
+    _Atomic int32_t credit; /* processes that may still be started here; others take in need */
 };
 
 struct rusm__table {
@@ -47,13 +52,17 @@ struct rusm__table {
     uint32_t max_processes;
     uint32_t keep;  /* free slots that a cache holds back before it reuses one */
     uint32_t batch; /* credit and fresh slots come in this many */
-    _Alignas(RUSM__CACHELINE) _Atomic uint32_t issued; /* slots handed out so far */
-    _Atomic int64_t credit;                            /* starts that no cache holds */
-    pthread_mutex_t lock;                              /* guards pool; and growth */
+    struct rusm__slot_cache *caches;
+    /* Guarded by lock. */
+    _Alignas(RUSM__CACHELINE) pthread_mutex_t lock;
     struct rusm__slot_queue pool;
+    uint32_t issued; /* slots handed out so far; also the end of the segments that are there */
+    uint32_t credit; /* starts that no cache holds */
 };
 
+/* For `caches` caches, which are then added one by one. RUSM_ENOMEM. */
 int rusm__table_init(struct rusm__table *table, uint32_t max_processes, uint32_t caches);
+void rusm__table_add_cache(struct rusm__table *table, struct rusm__slot_cache *cache);
 void rusm__table_fini(struct rusm__table *table);
 
 /* Take a slot; out_pid is what a process there is called. The slot is not visible before

@@ -8,7 +8,8 @@
 #include "proc/proc_impl.h"
 
 enum { OUTSIDE = 255 };
-#define ARMED ((uint64_t)1)
+#define ARMED       ((uint64_t)1)
+#define FIRST_STATE ((uint64_t)1 << 32)
 
 static uint64_t generation_of(uint64_t state) {
     return state >> 32;
@@ -19,8 +20,10 @@ static rusm_timer id_of(const struct rusm__timer *timer, uint64_t state) {
 }
 
 static struct rusm__timer_slab *slab_of(rusm_runtime *rt, uint8_t owner) {
-    uint32_t index = owner == OUTSIDE ? rt->sched_count : owner;
-    return index <= rt->sched_count ? &rt->procs->locals[index].timers : NULL;
+    if (owner != OUTSIDE && owner >= rt->sched_count) {
+        return NULL;
+    }
+    return &rt->procs->locals[owner == OUTSIDE ? rt->sched_count : owner].timers;
 }
 
 /* ---- the slab ---- */
@@ -58,6 +61,7 @@ static bool add_chunk(struct rusm__timer_slab *slab, uint8_t owner) {
     for (uint32_t i = RUSM__TIMER_CHUNK; i-- > 0;) {
         chunk[i].index = slab->count + i;
         chunk[i].owner = owner;
+        atomic_init(&chunk[i].state, FIRST_STATE);
         chunk[i].next = slab->free;
         rusm__wheel_node_init(&chunk[i].node);
         slab->free = &chunk[i];
@@ -76,10 +80,11 @@ static struct rusm__timer *take(struct rusm__timer_slab *slab, uint8_t owner) {
     return timer;
 }
 
-/* The next user of the place gets a new generation. Owner. */
+/* The next user of the place gets a new generation. Owner, or the outside lock. */
 static void give(struct rusm__timer_slab *slab, struct rusm__timer *timer) {
     uint64_t state = atomic_load_explicit(&timer->state, memory_order_relaxed);
-    atomic_store_explicit(&timer->state, (generation_of(state) + 1) << 32, memory_order_relaxed);
+    uint64_t next = (generation_of(state) + 1) << 32;
+    atomic_store_explicit(&timer->state, next ? next : FIRST_STATE, memory_order_relaxed);
     timer->next = slab->free;
     slab->free = timer;
 }
@@ -110,10 +115,12 @@ static rusm_timer mark_armed(struct rusm__timer *timer, rusm_pid to, rusm_msg *m
     return id_of(timer, state);
 }
 
+/* Owner: take out of the wheel what others cancelled. The outside slab: with its lock. */
 static void collect_cancelled(struct rusm__timer_slab *slab) {
     if (!atomic_load_explicit(&slab->cancelled, memory_order_relaxed)) {
         return;
     }
+    /* acquire: pairs with the release in hand_to_owner */
     struct rusm__timer *timer =
         atomic_exchange_explicit(&slab->cancelled, NULL, memory_order_acquire);
     while (timer) {
@@ -142,6 +149,7 @@ static int arm_here(struct rusm__sched *sched, uint64_t deadline_ns, rusm_pid to
 struct request {
     rusm_runtime *rt;
     struct rusm__timer *timer;
+    rusm_timer id;
     uint64_t deadline_ns;
 };
 
@@ -151,12 +159,21 @@ static void give_outside(rusm_runtime *rt, struct rusm__timer *timer) {
     pthread_mutex_unlock(&rt->procs->outside_lock);
 }
 
+/* On scheduler 0. The timer may have been cancelled meanwhile, and even be somebody else's. */
 static void arm_posted(void *arg) {
     struct request *request = arg;
     struct rusm__timer *timer = request->timer;
-    rusm__wheel_arm(rusm__sched_wheel(rusm__sched_get(request->rt, 0)), &timer->node,
-                    request->deadline_ns);
+    rusm_runtime *rt = request->rt;
+    /* acquire: what the arming thread wrote */
+    uint64_t state = atomic_load_explicit(&timer->state, memory_order_acquire);
+    if ((state & ARMED) && id_of(timer, state) == request->id) {
+        rusm__wheel_arm(rusm__sched_wheel(rusm__sched_get(rt, 0)), &timer->node,
+                        request->deadline_ns);
+    }
     rusm__mem_free(request);
+    pthread_mutex_lock(&rt->procs->outside_lock);
+    collect_cancelled(slab_of(rt, OUTSIDE));
+    pthread_mutex_unlock(&rt->procs->outside_lock);
 }
 
 static int arm_outside(rusm_runtime *rt, uint64_t deadline_ns, rusm_pid to, rusm_msg *msg,
@@ -170,9 +187,10 @@ static int arm_outside(rusm_runtime *rt, uint64_t deadline_ns, rusm_pid to, rusm
         return RUSM_ENOMEM;
     }
     *request = (struct request){.rt = rt, .timer = timer, .deadline_ns = deadline_ns};
-    *out_timer = mark_armed(timer, to, msg);
+    request->id = *out_timer = mark_armed(timer, to, msg);
     int status = rusm__sched_post(rt, 0, arm_posted, request);
     if (status) {
+        *out_timer = 0;
         atomic_fetch_and_explicit(&timer->state, ~ARMED, memory_order_relaxed);
         give_outside(rt, timer);
         rusm__mem_free(request);
@@ -183,6 +201,9 @@ static int arm_outside(rusm_runtime *rt, uint64_t deadline_ns, rusm_pid to, rusm
 int rusm_timer_send(rusm_runtime *rt, uint64_t deadline_ns, rusm_pid to, rusm_msg *msg,
                     rusm_timer *out_timer) {
     *out_timer = 0;
+    if (msg->tag != RUSM__TAG_DATA) {
+        return RUSM_EINVAL; /* as rusm_msg_send */
+    }
     struct rusm__sched *sched = rusm__sched_current_of(rt);
     struct rusm__proc_local *local = sched ? rusm__sched_local(sched) : NULL;
     msg->from = local && local->running ? local->running->pid : 0;
@@ -217,34 +238,23 @@ static bool disarm(struct rusm__timer *timer, rusm_timer id, rusm_msg **out_msg)
     return true;
 }
 
-/* It stays in the wheel until it is due: rusm__timer_fire gives it back, under the same lock, so
- * the message is read before the place can have a new user. */
-static bool cancel_outside(rusm_runtime *rt, struct rusm__timer *timer, rusm_timer id) {
-    rusm_msg *msg = NULL;
-    pthread_mutex_lock(&rt->procs->outside_lock);
-    bool ours = disarm(timer, id, &msg);
-    pthread_mutex_unlock(&rt->procs->outside_lock);
-    rusm_msg_free(msg);
-    return ours;
+/* The calling thread may change the slab and the wheel that the timer is in. The outside slab's
+ * free list needs a lock besides, so its timers always go through the list. */
+static bool is_owner(const rusm_runtime *rt, uint8_t owner) {
+    struct rusm__sched *here = rusm__sched_current_of(rt);
+    return here && owner == rusm__sched_index(here);
 }
 
 bool rusm_timer_cancel(rusm_runtime *rt, rusm_timer id) {
     uint8_t owner = (uint8_t)id;
     struct rusm__timer_slab *slab = slab_of(rt, owner);
     struct rusm__timer *timer = slab ? at(slab, (uint32_t)(id & UINT32_MAX) >> 8) : NULL;
-    if (!timer) {
-        return false;
-    }
-    if (owner == OUTSIDE) {
-        return cancel_outside(rt, timer, id);
-    }
     rusm_msg *msg = NULL;
-    if (!disarm(timer, id, &msg)) {
+    if (!timer || !disarm(timer, id, &msg)) {
         return false;
     }
     rusm_msg_free(msg);
-    struct rusm__sched *here = rusm__sched_current_of(rt);
-    if (here && owner == rusm__sched_index(here)) {
+    if (is_owner(rt, owner)) {
         rusm__wheel_cancel(&timer->node);
         give(slab, timer);
     } else {
@@ -266,19 +276,16 @@ static void deliver(rusm_runtime *rt, rusm_pid to, rusm_msg *msg) {
 void rusm__timer_fire(struct rusm__sched *sched, struct rusm__wheel_node *node) {
     rusm_runtime *rt = rusm__sched_runtime(sched);
     struct rusm__timer *timer = rusm__list_entry(node, struct rusm__timer, node);
+    rusm_msg *msg = NULL;
     uint64_t state = atomic_load_explicit(&timer->state, memory_order_relaxed);
-    /* acquire: what the arming thread wrote */
-    bool ours = (state & ARMED) &&
-                atomic_compare_exchange_strong_explicit(&timer->state, &state, state & ~ARMED,
-                                                        memory_order_acquire, memory_order_relaxed);
+    if (!(state & ARMED) || !disarm(timer, id_of(timer, state), &msg)) {
+        return; /* its canceller puts it on our list */
+    }
     rusm_pid to = timer->to;
-    rusm_msg *msg = timer->msg;
     if (timer->owner == OUTSIDE) {
         give_outside(rt, timer);
-    } else if (ours) {
+    } else {
         give(slab_of(rt, timer->owner), timer);
-    } /* else its canceller has put it on our list */
-    if (ours) {
-        deliver(rt, to, msg);
     }
+    deliver(rt, to, msg);
 }

@@ -9,8 +9,12 @@
  *
  * `state` holds generation and ARMED or not; whoever moves it away from ARMED has the timer: the
  * owner when it fires, anybody who cancels. A canceller on another thread hands the timer to its
- * owner, which takes it out of the wheel. Timers that plain threads set belong to an outside slab
- * (under a lock) and are put into the wheel of scheduler 0. */
+ * owner, which takes it out of the wheel at the next chance; only then has the place a new user.
+ *
+ * Timers that plain threads set belong to the outside slab: its free list is under a lock, its
+ * timers lie in the wheel of scheduler 0, which is the owner in all that follows. A posted call
+ * puts them there, and takes those out that were cancelled meanwhile. Generations start at 1, so
+ * no id is 0. */
 #ifndef RUSM__PROC_TIMERS_H
 #define RUSM__PROC_TIMERS_H
 
@@ -28,7 +32,7 @@ struct rusm__timer {
     _Atomic uint64_t state;
     rusm_pid to;
     rusm_msg *msg;            /* NULL: wake */
-    struct rusm__timer *next; /* free, or cancelled elsewhere */
+    struct rusm__timer *next; /* free, or cancelled by another thread */
     uint32_t index;
     uint8_t owner;
 };
