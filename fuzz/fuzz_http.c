@@ -121,9 +121,10 @@ struct response {
     size_t body;
 };
 
-static int skip_body_of_head(llhttp_t *parser) {
+/* What only the one who asked can know, llhttp leaves to us. */
+static int has_no_body(llhttp_t *parser) {
     struct response *response = parser->data;
-    return response->head ? 1 : 0;
+    return response->head || parser->status_code == 304 ? 1 : 0;
 }
 
 static int count_body(llhttp_t *parser, const char *at, size_t len) {
@@ -145,7 +146,7 @@ static void check_response(const struct rusm__buf *out, bool head, size_t body) 
     llhttp_settings_t settings;
     llhttp_t parser;
     llhttp_settings_init(&settings);
-    settings.on_headers_complete = skip_body_of_head;
+    settings.on_headers_complete = has_no_body;
     settings.on_body = count_body;
     settings.on_message_complete = note_end;
     llhttp_init(&parser, HTTP_RESPONSE, &settings);

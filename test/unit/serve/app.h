@@ -71,15 +71,15 @@ static void reply_with_echo(rusm_runtime *rt, rusm_pid to, rusm_msg *envelope) {
     reply_with_body(rt, to, body, (size_t)(text + rusm_msg_len(envelope) - 3 - body));
 }
 
-/* 8 MiB, each byte its place modulo 251. */
+/* Each byte is its place modulo 251. */
 #define BIG_BYTES (8u << 20)
-static void reply_with_much(rusm_runtime *rt, rusm_pid to) {
-    unsigned char *bytes = malloc(BIG_BYTES);
+static void reply_with_much(rusm_runtime *rt, rusm_pid to, size_t count) {
+    unsigned char *bytes = malloc(count);
     struct rusm__buf text;
     rusm__buf_init(&text);
-    for (size_t i = 0; i < BIG_BYTES; i++)
+    for (size_t i = 0; i < count; i++)
         bytes[i] = (unsigned char)(i % 251);
-    rusm__base64_encode(&text, bytes, BIG_BYTES);
+    rusm__base64_encode(&text, bytes, count);
     reply_with_body(rt, to, text.data, text.len);
     rusm__buf_fini(&text);
     free(bytes);
@@ -118,7 +118,9 @@ static rusm_step handle(rusm_proc *self, struct handler *handler, rusm_msg *msg)
     else if (strcmp(action, "echo") == 0)
         reply_with_echo(rt, handler->connection, msg);
     else if (strcmp(action, "much") == 0)
-        reply_with_much(rt, handler->connection);
+        reply_with_much(rt, handler->connection, BIG_BYTES);
+    else if (strcmp(action, "some") == 0)
+        reply_with_much(rt, handler->connection, BIG_BYTES / 32);
     else if (strcmp(action, "err") == 0)
         JSON_REPLY("{\"ref\":0,\"err\":\"no luck\"}");
     else if (strcmp(action, "status") == 0)
@@ -201,10 +203,10 @@ static const struct {
     const char *path;
     bool post;
 } app_routes[] = {
-    {"hello", false},  {"echo", true},     {"much", false},       {"err", false},
-    {"status", false}, {"framing", false}, {"garbage", false},    {"nothing", false},
-    {"crash", false},  {"linger", false},  {"hang", false},       {"forged", false},
-    {"silent", false}, {"full", false},    {"impossible", false},
+    {"hello", false},   {"echo", true},    {"much", false},    {"some", false},
+    {"err", false},     {"status", false}, {"framing", false}, {"garbage", false},
+    {"nothing", false}, {"crash", false},  {"linger", false},  {"hang", false},
+    {"forged", false},  {"silent", false}, {"full", false},    {"impossible", false},
 };
 #define APP_ROUTES (sizeof app_routes / sizeof *app_routes)
 static struct rusm__serve_target app_targets[APP_ROUTES];

@@ -227,7 +227,7 @@ static unsigned draw(unsigned *seed) {
 
 /* Connects, asks for this and that, and often leaves without waiting. */
 static void *member(void *arg) {
-    static const char *const paths[] = {"/hello", "/none", "/crash", "/silent", "/much", "/hang"};
+    static const char *const paths[] = {"/hello", "/none", "/crash", "/silent", "/some", "/hang"};
     struct crowd *crowd = arg;
     for (int i = 0; i < 150; i++) {
         int fd = client();
