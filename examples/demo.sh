@@ -97,7 +97,8 @@ crash() {
     done
     ask 200 '"total":3' /visits
     title "What the log says"
-    sed 's/^/  /' err.txt
+    grep -E ' (exit|trace) ' err.txt | grep -vE 'std\[|alloc\[|core\[|__rust' | cut -c1-118 |
+        sed 's/^/  /'
     grep -q crashed err.txt || mistake "the crash is not in the log"
 }
 

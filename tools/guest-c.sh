@@ -48,18 +48,20 @@ mkdir -p "$(dirname "$out")"
 work=$(mktemp -d "$out.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
-# A small stack, and enough memory from the start that an ordinary life never has to grow it.
-flags=(-std=c17 -O2 -Wall -Wextra -Wl,--strip-debug -Wl,-z,stack-size=131072
-    -Wl,--initial-memory=1048576)
+flags=(-std=c17 -O2 -Wall -Wextra -Wl,--strip-debug)
 if [[ -z $command ]]; then
     "$guest_wit_bindgen" c "$wit" --world "$world" --out-dir "$work/gen" >"$work/log" 2>&1 || {
         cat "$work/log" >&2
         exit 1
     }
-    flags+=(-mexec-model=reactor -isystem "$work/gen")
+    # A small stack, and enough memory from the start that an ordinary life never has to grow it.
+    flags+=(-mexec-model=reactor -isystem "$work/gen" -Wl,-z,stack-size=65536
+        -Wl,--initial-memory=262144)
     sources+=("$work/gen/$world.c" "$work/gen/${world}_component_type.o")
 else
     flags+=(-mexec-model=command)
 fi
-"${guest_cc[@]}" "${flags[@]}" "$@" "${sources[@]}" -o "$work/out.wasm"
-cmp -s "$work/out.wasm" "$out" || install -m 644 "$work/out.wasm" "$out"
+# The file's name becomes the module's name, which back-traces show.
+built=$work/$(basename "$out")
+"${guest_cc[@]}" "${flags[@]}" "$@" "${sources[@]}" -o "$built"
+cmp -s "$built" "$out" || install -m 644 "$built" "$out"
