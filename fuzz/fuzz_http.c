@@ -6,10 +6,11 @@
  *         envelope, which must be JSON.
  *   odd   a handler: the rest is read as its reply (bit 1: to a HEAD) and answered. What goes out
  *         must be one response, of exactly its length, for a reader that is not ours. */
-#include <llhttp.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <llhttp.h>
 
 #include "rusm/error.h"
 

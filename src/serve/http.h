@@ -19,10 +19,11 @@
 #ifndef RUSM__SERVE_HTTP_H
 #define RUSM__SERVE_HTTP_H
 
-#include <llhttp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <llhttp.h>
 
 #include "base/buf.h"
 #include "serve/serve.h"

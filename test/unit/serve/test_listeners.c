@@ -4,6 +4,8 @@
 
 #include <pthread.h>
 
+#include "serve/serve_impl.h"
+
 /* ---- ports ---- */
 
 static struct rusm__serve *new_serve(void) {
@@ -139,6 +141,24 @@ static void caps_connections(void **state) {
     get(third, "/hello");
     expect(third, 200, "hello");
     close(third);
+}
+
+/* The kernel deals connections out by chance; few of them must not end up on one scheduler. */
+static void spreads_few_connections(void **state) {
+    int fds[16];
+    (void)state;
+    for (int i = 0; i < 16; i++) {
+        fds[i] = client();
+        get(fds[i], "/hello");
+        expect(fds[i], 200, "hello");
+    }
+    for (uint32_t i = 0; i < 2; i++)
+        assert_in_range(atomic_load(&app_serve->shards[i].connections), 6, 10);
+    for (int i = 0; i < 16; i++)
+        close(fds[i]);
+    WAIT_FOR(rusm__serve_connections(app_serve) == 0);
+    for (uint32_t i = 0; i < 2; i++)
+        assert_int_equal(atomic_load(&app_serve->shards[i].connections), 0);
 }
 
 /* ---- stop ---- */
@@ -307,6 +327,7 @@ int main(void) {
         TEST(explains_bad_addresses, start_runtime, stop_runtime),
         TEST(knows_its_urls, start_runtime, stop_runtime),
         TEST(caps_connections, start_with_one_connection, app_stop),
+        TEST(spreads_few_connections, app_start, app_stop),
         TEST(closes_idle_connections_on_stop, app_start, app_stop),
         TEST(lets_requests_finish_on_stop, app_start, app_stop),
         TEST(ends_requests_after_the_grace, app_start, app_stop),
