@@ -11,6 +11,7 @@
 
 enum {
     REST_MAX = 64 * 1024,  /* read ahead beyond this: reading stops */
+    ANSWERS_AT_ONCE = 16,  /* without a handler; then other connections get their turn */
     BODY_PACE = 64 * 1024, /* so much of a body renews its time */
 };
 
@@ -155,11 +156,12 @@ static bool has_reader(struct rusm__conn *conn) {
     return conn->http != NULL;
 }
 
-/* Read requests until one is in work or the bytes are used up. Returns how many were used. */
+/* Read requests until one is in work, the bytes are used up, or it is somebody else's turn. Returns
+ * how many bytes were used. */
 static size_t read_requests(struct rusm__conn *conn, const unsigned char *data, size_t len) {
     size_t at = 0;
     bool head = false; /* a head points into data: feed on, if only to let it be copied */
-    while (is_reading(conn) && (at < len || head)) {
+    for (int turns = ANSWERS_AT_ONCE; is_reading(conn) && (at < len || head) && turns > 0;) {
         size_t used = 0;
         if (!has_reader(conn)) {
             rusm__conn_refuse(conn, 503);
@@ -168,23 +170,23 @@ static size_t read_requests(struct rusm__conn *conn, const unsigned char *data, 
         enum rusm__http_state state = rusm__http_feed(conn->http, data + at, len - at, &used);
         at += used;
         head = state == RUSM__HTTP_HEAD;
-        if (state == RUSM__HTTP_MORE)
+        if (state == RUSM__HTTP_MORE) {
             note_progress(conn);
-        else if (state == RUSM__HTTP_HEAD)
+        } else if (state == RUSM__HTTP_HEAD) {
             take_head(conn, at < len);
-        else if (state == RUSM__HTTP_DONE)
+        } else if (state == RUSM__HTTP_DONE) {
             take_request(conn);
-        else
+            turns--;
+        } else {
             rusm__conn_refuse(conn, conn->http->status);
+        }
     }
     return at;
 }
 
 /* Bytes of requests that have to wait. */
 static void keep_rest(struct rusm__conn *conn, const unsigned char *data, size_t len) {
-    bool waiting = conn->state == RUSM__CONN_READY || conn->state == RUSM__CONN_HANDLER ||
-                   conn->state == RUSM__CONN_WRITING;
-    if (!waiting || len == 0)
+    if (len == 0 || conn->state == RUSM__CONN_LINGER || conn->state == RUSM__CONN_CLOSED)
         return;
     rusm__buf_add(&conn->rest, data, len);
     if (conn->rest.failed) {
@@ -206,6 +208,12 @@ static void use_rest(struct rusm__conn *conn) {
     conn->rest.len = left;
 }
 
+/* A step will go on with the rest. */
+static void ask_for_turn(struct rusm__conn *conn) {
+    if (conn->state == RUSM__CONN_IDLE && conn->rest.len)
+        rusm__proc_wake(conn->shard->runtime, conn->pid);
+}
+
 static void end_of_input(struct rusm__conn *conn) {
     if (conn->state == RUSM__CONN_READING)
         rusm__conn_refuse(conn, 400);
@@ -214,11 +222,12 @@ static void end_of_input(struct rusm__conn *conn) {
 }
 
 void rusm__conn_pump(struct rusm__conn *conn) {
-    while (conn->state == RUSM__CONN_IDLE && conn->rest.len)
+    if (conn->state == RUSM__CONN_IDLE && conn->rest.len)
         use_rest(conn);
+    ask_for_turn(conn);
     if (conn->input_ended && conn->rest.len == 0)
         end_of_input(conn);
-    if (conn->read_stopped && is_reading(conn)) {
+    if (conn->read_stopped && conn->rest.len == 0 && is_reading(conn)) {
         conn->read_stopped = false;
         if (uv_read_start((uv_stream_t *)&conn->tcp, rusm__conn_on_alloc, rusm__conn_on_read) != 0)
             rusm__conn_close(conn);
@@ -255,7 +264,8 @@ void rusm__conn_on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buf)
     } else if (count < 0) {
         rusm__conn_close(conn);
     } else if (count > 0) {
-        size_t used = read_requests(conn, data, (size_t)count);
+        size_t used = conn->rest.len ? 0 : read_requests(conn, data, (size_t)count);
         keep_rest(conn, data + used, (size_t)count - used);
+        ask_for_turn(conn);
     }
 }
