@@ -7,8 +7,8 @@
 # One line a figure:
 #   NAME value=<number> unit=<unit> threads=<n> body=<state|fiber> [KEY=VALUE...]
 #   NAME peer=<rusm|beam> value=<number> ratio=<ours/theirs> threads=<n> body=<ours> [KEY=VALUE...]
-# spread_pct is the distance from the lowest to the highest round, in percent of the median. Each run
-# is a process of its own; round 0 warms the machine up and is not counted.
+# spread_pct is the distance from the lowest to the highest round, in percent of the median. Each
+# run is a process of its own; round 0 warms the machine up and is not counted.
 
 core_lib=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
