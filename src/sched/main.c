@@ -2,11 +2,11 @@
 /* The loop of a scheduler thread.
  *
  * Order of work: the fast lane, but at most LANE_LIMIT times in a row, so that a pair of processes
- * that talk to each other cannot keep others out; then ring and pinned tasks in turn; then what
+ * that talk to each other cannot keep others out; then shared and pinned tasks in turn; then what
  * other threads sent; then the event loop; then other schedulers' work; then sleep. Everything but
- * the lane is also looked at after every few runs, so nothing starves behind a busy queue. What
- * takes turns among the queues counts picks from the queues, not runs: runs from the lane in
- * between may have any rhythm. */
+ * the lane is also looked at after every few runs, so nothing starves behind a busy queue. Turns
+ * between the queues go by picks from the queues, not by runs: runs from the lane in between may
+ * have any rhythm. */
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -15,7 +15,6 @@
 enum {
     LANE_LIMIT = 32,
     LOOK_EVERY = 16,        /* runs between two looks at the clock and the inbox */
-    OVERFLOW_EVERY = 16,    /* picks from the queues between two from the overflow list */
     POLL_EVERY_NS = 100000, /* at most this long between two looks at the event loop */
 };
 
@@ -51,23 +50,16 @@ static struct rusm__task *from_lane(struct rusm__sched *sched) {
 }
 
 static struct rusm__task *from_queues(struct rusm__sched *sched) {
-    struct rusm__run_queue *queue = &sched->queue;
     struct rusm__task *task = NULL;
     sched->lane_runs = 0;
-    if (++sched->picks % OVERFLOW_EVERY == 0) {
-        task = rusm__run_queue_pop_overflow(queue);
-    }
-    if (!task && (sched->picks & 1)) {
-        task = rusm__run_queue_pop_pinned(queue);
+    if (++sched->picks & 1) {
+        task = rusm__run_queue_pop_pinned(&sched->queue);
     }
     if (!task) {
-        task = rusm__run_queue_pop(queue);
+        task = rusm__run_queue_pop(&sched->queue);
     }
     if (!task) {
-        task = rusm__run_queue_pop_pinned(queue);
-    }
-    if (!task) {
-        task = rusm__run_queue_pop_overflow(queue);
+        task = rusm__run_queue_pop_pinned(&sched->queue);
     }
     return task ? task : from_lane(sched);
 }

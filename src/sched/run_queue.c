@@ -89,7 +89,7 @@ void rusm__run_queue_push(struct rusm__run_queue *queue, struct rusm__task *task
     /* acquire: thieves have read the cells that they took; pairs with the swap in take */
     uint32_t head = atomic_load_explicit(&queue->head, memory_order_acquire);
     if (tail - head == RUSM__RING_SIZE) {
-        /* Half of the ring moves in one go, so the lock is taken once in 128 pushes. */
+        /* The older half of the ring moves in one go: the lock is taken once in 128 pushes. */
         struct rusm__task *moved[HALF];
         overflow_add(queue, moved, take(queue, moved, HALF));
         head = atomic_load_explicit(&queue->head, memory_order_acquire);
@@ -104,41 +104,48 @@ void rusm__run_queue_push_pinned(struct rusm__run_queue *queue, struct rusm__tas
     rusm__task_list_push(&queue->pinned, task);
 }
 
+static struct rusm__task *pop_overflow(struct rusm__run_queue *queue) {
+    /* relaxed: only thieves change it behind the owner's back, and only to less */
+    if (atomic_load_explicit(&queue->overflow_count, memory_order_relaxed) == 0) {
+        return NULL;
+    }
+    pthread_mutex_lock(&queue->overflow_lock);
+    struct rusm__task *task = rusm__task_list_pop(&queue->overflow);
+    atomic_store_explicit(&queue->overflow_count, queue->overflow.count, memory_order_relaxed);
+    pthread_mutex_unlock(&queue->overflow_lock);
+    return task;
+}
+
 struct rusm__task *rusm__run_queue_pop(struct rusm__run_queue *queue) {
-    struct rusm__task *task;
-    return take(queue, &task, 1) ? task : NULL;
+    struct rusm__task *task = pop_overflow(queue);
+    if (!task && take(queue, &task, 1) == 0) {
+        return NULL;
+    }
+    return task;
 }
 
 struct rusm__task *rusm__run_queue_pop_pinned(struct rusm__run_queue *queue) {
     return rusm__task_list_pop(&queue->pinned);
 }
 
-static struct rusm__task *overflow_take(struct rusm__run_queue *from, struct rusm__run_queue *to) {
-    /* relaxed: a stale zero delays these tasks until the next look, the owner looks regularly */
+/* Thief, whose own ring is empty. */
+static struct rusm__task *steal_overflow(struct rusm__run_queue *to, struct rusm__run_queue *from) {
+    struct rusm__task *moved[HALF];
+    uint32_t count = 0;
+    /* relaxed: a stale zero leaves these tasks to their owner */
     if (atomic_load_explicit(&from->overflow_count, memory_order_relaxed) == 0) {
         return NULL;
     }
     pthread_mutex_lock(&from->overflow_lock);
-    struct rusm__task *first = rusm__task_list_pop(&from->overflow);
-    uint32_t tail = atomic_load_explicit(&to->tail, memory_order_relaxed);
-    uint32_t room =
-        RUSM__RING_SIZE - (tail - atomic_load_explicit(&to->head, memory_order_acquire));
-    struct rusm__task *moved[HALF];
-    uint32_t count = 0;
-    while (count < HALF && count + 1 < room &&
-           (moved[count] = rusm__task_list_pop(&from->overflow))) {
+    while (count < HALF && (moved[count] = rusm__task_list_pop(&from->overflow)) != NULL) {
         count++;
     }
     atomic_store_explicit(&from->overflow_count, from->overflow.count, memory_order_relaxed);
     pthread_mutex_unlock(&from->overflow_lock);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 1; i < count; i++) {
         rusm__run_queue_push(to, moved[i]);
     }
-    return first;
-}
-
-struct rusm__task *rusm__run_queue_pop_overflow(struct rusm__run_queue *queue) {
-    return overflow_take(queue, queue);
+    return count ? moved[0] : NULL;
 }
 
 struct rusm__task *rusm__run_queue_steal(struct rusm__run_queue *to, struct rusm__run_queue *from) {
@@ -146,7 +153,7 @@ struct rusm__task *rusm__run_queue_steal(struct rusm__run_queue *to, struct rusm
     uint32_t tail = atomic_load_explicit(&from->tail, memory_order_acquire);
     uint32_t there = tail - head;
     if (there == 0 || there > RUSM__RING_SIZE) {
-        return overflow_take(from, to);
+        return steal_overflow(to, from);
     }
     struct rusm__task *taken[HALF];
     uint32_t count = take(from, taken, there - there / 2 < HALF ? there - there / 2 : HALF);

@@ -2,9 +2,13 @@
 /* A scheduler's run queue: a ring that others steal from, an overflow list behind a lock, and a
  * private list of pinned tasks.
  *
- * The ring is first in, first out. Only the owner writes `tail` and the cells; `head` is moved by
- * whoever takes, with a compare-and-swap. A thief copies cells before it moves `head`: if the
- * owner has meanwhile written over one of them, head has moved and the swap fails. */
+ *     overflow: oldest ──► ... ──►  ring: ... ──► newest
+ *
+ * When the ring is full its older half goes behind the overflow list, and the owner takes from that
+ * list first: together they are first in, first out, so nobody is overtaken again and again. Only
+ * the owner writes `tail` and the cells; `head` is moved by whoever takes, with a compare-and-swap.
+ * A thief copies cells before it moves `head`: if the owner has meanwhile written over one of them,
+ * head has moved and the swap fails. */
 #ifndef RUSM__SCHED_RUN_QUEUE_H
 #define RUSM__SCHED_RUN_QUEUE_H
 
@@ -43,10 +47,8 @@ void rusm__run_queue_fini(struct rusm__run_queue *queue);
 /* Owner. */
 void rusm__run_queue_push(struct rusm__run_queue *queue, struct rusm__task *task);
 void rusm__run_queue_push_pinned(struct rusm__run_queue *queue, struct rusm__task *task);
-struct rusm__task *rusm__run_queue_pop(struct rusm__run_queue *queue);
+struct rusm__task *rusm__run_queue_pop(struct rusm__run_queue *queue); /* the oldest */
 struct rusm__task *rusm__run_queue_pop_pinned(struct rusm__run_queue *queue);
-/* Bring overflow back; call now and then so that it does not starve behind a busy ring. */
-struct rusm__task *rusm__run_queue_pop_overflow(struct rusm__run_queue *queue);
 
 /* Owner of `to`, whose ring is empty: take up to half of `from` and return one of them. */
 struct rusm__task *rusm__run_queue_steal(struct rusm__run_queue *to, struct rusm__run_queue *from);

@@ -1,0 +1,555 @@
+/* SPDX-License-Identifier: MIT */
+/* Schedulers with tasks of our own: work gets to them, turns are fair, sleepers wake. Fairness is
+ * counted in runs, never in time; waiting ends with the condition or with a hang. Jobs are static,
+ * so that a failed test leaves nothing dangling before its schedulers have stopped. */
+#include "sched/sched.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "rusm/error.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "sched/runtime.h"
+#include "sync/cacheline.h"
+
+enum { PATIENCE_S = 60 };
+
+struct job {
+    struct rusm__task task; /* first */
+    void (*run)(struct rusm__sched *sched, struct job *self);
+    struct job *partner;
+    _Atomic uint64_t runs;
+    _Atomic uint32_t ran_on; /* a bit per scheduler */
+    void *data;
+};
+
+static rusm_runtime *rt;
+static _Atomic uint64_t all_runs;
+static _Atomic bool over; /* jobs that queue themselves stop */
+
+static void run_job(struct rusm__sched *sched, struct rusm__task *task) {
+    struct job *job = (struct job *)task;
+    atomic_fetch_or(&job->ran_on, 1u << rusm__sched_index(sched));
+    atomic_fetch_add(&all_runs, 1);
+    atomic_fetch_add(&job->runs, 1);
+    job->run(sched, job);
+}
+
+/* ---- life ---- */
+
+static _Atomic unsigned timers_fired;
+
+static void on_timer(struct rusm__sched *sched, struct rusm__wheel_node *node) {
+    (void)sched;
+    (void)node;
+    atomic_fetch_add(&timers_fired, 1);
+}
+
+static int start(uint32_t count) {
+    static const struct rusm__sched_hooks hooks = {.run = run_job, .timer = on_timer};
+    static char locals[8];
+    void *pointers[8];
+    for (unsigned i = 0; i < count; i++) {
+        pointers[i] = &locals[i];
+    }
+    atomic_store(&all_runs, 0);
+    atomic_store(&over, false);
+    atomic_store(&timers_fired, 0);
+    rt = rusm__mem_try_zalloc_aligned(sizeof(*rt), RUSM__CACHELINE);
+    return rusm__scheds_start(rt, count, &hooks, pointers);
+}
+
+static int start_one(void **state) {
+    (void)state;
+    return start(1);
+}
+
+static int start_two(void **state) {
+    (void)state;
+    return start(2);
+}
+
+static int stop(void **state) {
+    (void)state;
+    rusm__scheds_stop(rt);
+    rusm__mem_free(rt);
+    return 0;
+}
+
+#define WAIT_FOR(condition)                                                                        \
+    do {                                                                                           \
+        uint64_t until_ = rusm_now_ns() + PATIENCE_S * RUSM__SECOND;                               \
+        while (!(condition) && rusm_now_ns() < until_) {                                           \
+            const struct timespec pause_ = {.tv_nsec = 500000};                                    \
+            nanosleep(&pause_, NULL);                                                              \
+        }                                                                                          \
+        assert_true(condition);                                                                    \
+    } while (0)
+
+/* ---- work arrives ---- */
+
+static void do_nothing(struct rusm__sched *sched, struct job *self) {
+    (void)sched;
+    (void)self;
+}
+
+static void sched_runs_what_plain_threads_send(void **state) {
+    enum { JOBS = 3000 };
+    (void)state;
+    struct job *jobs = calloc(JOBS, sizeof(*jobs));
+    for (unsigned i = 0; i < JOBS; i++) {
+        jobs[i].run = do_nothing;
+        rusm__sched_ready(rt, &jobs[i].task, RUSM__READY_WAKE);
+    }
+    WAIT_FOR(atomic_load(&all_runs) == JOBS);
+    for (unsigned i = 0; i < JOBS; i++) {
+        assert_int_equal(atomic_load(&jobs[i].runs), 1);
+    }
+    free(jobs);
+}
+
+static void queue_self(struct rusm__sched *sched, struct job *self) {
+    (void)sched;
+    if (atomic_load(&self->runs) < 500) {
+        rusm__sched_ready(rt, &self->task, RUSM__READY_TAIL);
+    }
+}
+
+static void sched_pinned_tasks_stay_at_home(void **state) {
+    (void)state;
+    static struct job jobs[8];
+    for (unsigned i = 0; i < 8; i++) {
+        jobs[i].run = queue_self;
+        jobs[i].task.pinned = true;
+        jobs[i].task.home = (uint16_t)(i % 2);
+        rusm__sched_ready(rt, &jobs[i].task, RUSM__READY_TAIL);
+    }
+    for (unsigned i = 0; i < 8; i++) {
+        WAIT_FOR(atomic_load(&jobs[i].runs) == 500);
+        assert_int_equal(atomic_load(&jobs[i].ran_on), 1u << i % 2);
+    }
+}
+
+/* Woken by a task on the other scheduler, a pinned task still runs at home. */
+static void wake_partner(struct rusm__sched *sched, struct job *self) {
+    (void)sched;
+    if (self->partner && atomic_load(&self->runs) < 500) {
+        rusm__sched_ready(rt, &self->partner->task, RUSM__READY_WAKE);
+    }
+}
+
+static void sched_pinned_pair_across_schedulers(void **state) {
+    (void)state;
+    static struct job a = {.run = wake_partner, .task = {.pinned = true, .home = 0}};
+    static struct job b = {.run = wake_partner, .task = {.pinned = true, .home = 1}};
+    a.partner = &b;
+    b.partner = &a;
+    rusm__sched_ready(rt, &a.task, RUSM__READY_WAKE);
+    WAIT_FOR(atomic_load(&a.runs) == 500);
+    assert_int_equal(atomic_load(&a.ran_on), 1);
+    assert_int_equal(atomic_load(&b.ran_on), 2);
+}
+
+/* ---- turns ---- */
+
+static void go_on(struct rusm__sched *sched, struct job *self) {
+    (void)sched;
+    if (self->partner) {
+        rusm__sched_ready(rt, &self->partner->task, RUSM__READY_WAKE);
+    }
+    if (!atomic_load(&over)) {
+        rusm__sched_ready(rt, &self->task, RUSM__READY_TAIL);
+    }
+}
+
+static void finish_jobs(void) {
+    uint64_t before;
+    atomic_store(&over, true);
+    do { /* everything that was queued runs once more and then rests */
+        before = atomic_load(&all_runs);
+        const struct timespec pause = {.tv_nsec = 20000000};
+        nanosleep(&pause, NULL);
+    } while (atomic_load(&all_runs) != before);
+}
+
+/* Two that wake each other use the fast lane all the time; a third in the ring gets its turns. */
+static void ping(struct rusm__sched *sched, struct job *self) {
+    (void)sched;
+    if (!atomic_load(&over)) {
+        rusm__sched_ready(rt, &self->partner->task, RUSM__READY_WAKE);
+    }
+}
+
+static void sched_lane_does_not_keep_the_ring_out(void **state) {
+    (void)state;
+    static struct job a = {.run = ping}, b = {.run = ping, .partner = &a}, third = {.run = go_on};
+    a.partner = &b;
+    rusm__sched_ready(rt, &a.task, RUSM__READY_WAKE);
+    rusm__sched_ready(rt, &third.task, RUSM__READY_TAIL);
+    WAIT_FOR(atomic_load(&third.runs) > 1000);
+    WAIT_FOR(atomic_load(&a.runs) > 1000); /* nor the other way round */
+    finish_jobs();
+}
+
+/* Whatever the rhythm of the lane: a task of each queue that wakes a partner every time, next to
+ * tasks of the other queues that want to run too. */
+static void sched_queues_take_turns(void **state) {
+    (void)state;
+    for (unsigned partners = 0; partners < 4; partners++) {
+        static struct job jobs[4][4];
+        struct job *ring = &jobs[partners][0], *pinned = &jobs[partners][1];
+        struct job *one = &jobs[partners][2], *two = &jobs[partners][3];
+        *ring = (struct job){.run = go_on, .partner = partners & 1 ? one : NULL};
+        *pinned = (struct job){.run = go_on, .partner = partners & 2 ? two : NULL};
+        pinned->task.pinned = true;
+        one->run = two->run = do_nothing;
+        atomic_store(&over, false);
+        rusm__sched_ready(rt, &pinned->task, RUSM__READY_TAIL);
+        rusm__sched_ready(rt, &ring->task, RUSM__READY_TAIL);
+        WAIT_FOR(atomic_load(&ring->runs) > 1000 && atomic_load(&pinned->runs) > 1000);
+        finish_jobs();
+    }
+}
+
+/* More tasks than the ring holds, all of which queue themselves again: everyone gets turns. */
+static void sched_overflow_gets_its_turns(void **state) {
+    enum { JOBS = 700 };
+    (void)state;
+    for (unsigned with_partner = 0; with_partner < 2; with_partner++) {
+        struct job *jobs = calloc(2 * JOBS, sizeof(*jobs));
+        atomic_store(&over, false);
+        for (unsigned i = 0; i < JOBS; i++) {
+            jobs[i].run = go_on;
+            jobs[i].partner = with_partner ? &jobs[JOBS + i] : NULL;
+            jobs[JOBS + i].run = do_nothing;
+        }
+        for (unsigned i = 0; i < JOBS; i++) {
+            rusm__sched_ready(rt, &jobs[i].task, RUSM__READY_TAIL);
+        }
+        for (unsigned i = 0; i < JOBS; i++) {
+            WAIT_FOR(atomic_load(&jobs[i].runs) >= 5);
+        }
+        finish_jobs();
+        free(jobs);
+    }
+}
+
+/* Tasks that use up their budget are followed by a look at timers and inbox: what waits there does
+ * not wait for sixteen of them. */
+struct look {
+    struct rusm__wheel_node node;
+    uint64_t hogs_until_fired;
+    uint64_t hogs_until_inbox;
+    _Atomic bool go;
+};
+
+static void hog(struct rusm__sched *sched, struct job *self) {
+    struct look *look = self->data;
+    if (atomic_load(&look->go) && look->node.tick == 0) {
+        look->node.tick = 1; /* armed below writes the real one */
+        rusm__wheel_arm(rusm__sched_wheel(sched), &look->node, 1);
+    } else if (look->node.tick != 0 && atomic_load(&timers_fired) == 0) {
+        look->hogs_until_fired++;
+    }
+    rusm__sched_look_soon(sched);
+    if (!atomic_load(&over)) {
+        rusm__sched_ready(rt, &self->task, RUSM__READY_TAIL);
+    }
+}
+
+static void sched_looks_at_timers_after_a_used_up_budget(void **state) {
+    (void)state;
+    static struct look look;
+    static struct job jobs[4];
+    rusm__wheel_node_init(&look.node);
+    for (unsigned i = 0; i < 4; i++) {
+        jobs[i].run = hog;
+        jobs[i].data = &look;
+        rusm__sched_ready(rt, &jobs[i].task, RUSM__READY_TAIL);
+    }
+    WAIT_FOR(atomic_load(&all_runs) > 100);
+    atomic_store(&look.go, true);
+    WAIT_FOR(atomic_load(&timers_fired) == 1);
+    finish_jobs();
+    assert_true(look.hogs_until_fired <= 1);
+}
+
+/* ---- posts ---- */
+
+struct post_log {
+    pthread_mutex_t lock;
+    unsigned count;
+    unsigned next[4]; /* per sender */
+    bool in_order, at_home;
+};
+
+struct post {
+    struct post_log *log;
+    unsigned sender, number;
+    uint32_t index;
+};
+
+static void on_post(void *arg) {
+    struct post *post = arg;
+    struct post_log *log = post->log;
+    pthread_mutex_lock(&log->lock);
+    log->in_order = log->in_order && log->next[post->sender]++ == post->number;
+    log->at_home = log->at_home && rusm__sched_index(rusm__sched_current()) == post->index;
+    log->count++;
+    pthread_mutex_unlock(&log->lock);
+    free(post);
+}
+
+enum { POSTS = 2000, POSTERS = 3 };
+
+struct poster {
+    struct post_log *log;
+    unsigned number;
+};
+
+static void *post_many(void *arg) {
+    struct poster *poster = arg;
+    for (unsigned i = 0; i < POSTS; i++) {
+        struct post *post = malloc(sizeof(*post));
+        *post = (struct post){poster->log, poster->number, i, 1};
+        if (rusm__sched_post(rt, 1, on_post, post) != RUSM_OK) {
+            abort();
+        }
+    }
+    return NULL;
+}
+
+static unsigned count_of(struct post_log *log) {
+    pthread_mutex_lock(&log->lock);
+    unsigned count = log->count;
+    pthread_mutex_unlock(&log->lock);
+    return count;
+}
+
+static void sched_posts_run_once_at_home_in_order(void **state) {
+    (void)state;
+    struct post_log log = {.lock = PTHREAD_MUTEX_INITIALIZER, .in_order = true, .at_home = true};
+    struct poster posters[POSTERS];
+    pthread_t threads[POSTERS];
+    for (unsigned i = 0; i < POSTERS; i++) {
+        posters[i] = (struct poster){&log, i};
+        assert_int_equal(pthread_create(&threads[i], NULL, post_many, &posters[i]), 0);
+    }
+    for (unsigned i = 0; i < POSTERS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    WAIT_FOR(count_of(&log) == POSTS * POSTERS);
+    assert_true(log.in_order);
+    assert_true(log.at_home);
+}
+
+static void sched_post_fails_without_memory(void **state) {
+    (void)state;
+    rusm__mem_fail_nth(1);
+    assert_int_equal(rusm__sched_post(rt, 0, on_post, NULL), RUSM_ENOMEM);
+    rusm__mem_fail_nth(0);
+}
+
+static void count_posts(void *arg) {
+    atomic_fetch_add((_Atomic unsigned *)arg, 1);
+}
+
+static void sched_stop_runs_what_was_posted(void **state) {
+    (void)state;
+    for (unsigned round = 0; round < 20; round++) {
+        _Atomic unsigned count = 0;
+        assert_int_equal(start(2), RUSM_OK);
+        for (unsigned i = 0; i < 100; i++) {
+            assert_int_equal(rusm__sched_post(rt, i % 2, count_posts, &count), RUSM_OK);
+        }
+        stop(NULL);
+        assert_int_equal(atomic_load(&count), 100);
+    }
+}
+
+/* ---- sleep ---- */
+
+static uint64_t all_sleeps(void) {
+    return rusm__sched_sleeps(rusm__sched_get(rt, 0)) + rusm__sched_sleeps(rusm__sched_get(rt, 1));
+}
+
+/* One post at a time, each to a scheduler that is about to sleep or asleep. */
+static void sched_sleepers_wake_every_time(void **state) {
+    enum { ROUNDS = 5000 };
+    (void)state;
+    _Atomic unsigned count = 0;
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        assert_int_equal(rusm__sched_post(rt, i % 2, count_posts, &count), RUSM_OK);
+        uint64_t until = rusm_now_ns() + PATIENCE_S * RUSM__SECOND;
+        while (atomic_load(&count) != i + 1 && rusm_now_ns() < until) {
+            sched_yield();
+        }
+        assert_int_equal(atomic_load(&count), i + 1);
+        for (unsigned spin = 0; spin < i % 200; spin++) { /* meet it on its way to sleep */
+            atomic_load(&count);
+        }
+    }
+    assert_true(all_sleeps() > 0);
+}
+
+static void sched_idle_schedulers_rest(void **state) {
+    (void)state;
+    const struct timespec pause = {.tv_nsec = 300000000};
+    WAIT_FOR(all_sleeps() >= 2);
+    uint64_t before = all_sleeps();
+    nanosleep(&pause, NULL);
+    assert_true(all_sleeps() - before < 10); /* they stayed there */
+}
+
+/* A task that ends right before the clock's next millisecond, so that the scheduler is on its way
+ * to sleep while timers come due. */
+static void until_nearly_the_next_ms(unsigned round) {
+    uint64_t edge = (rusm__clock_ns() / RUSM__MS + 1) * RUSM__MS;
+    while (rusm__clock_ns() < edge - round % 40 * 500) {
+    }
+}
+
+struct loop_timer {
+    uv_timer_t timer;
+    struct job job;
+    unsigned rounds;
+    _Atomic bool done;
+};
+
+static void on_uv_timer(uv_timer_t *timer) {
+    struct loop_timer *self = timer->data;
+    rusm__sched_ready(rt, &self->job.task, RUSM__READY_WAKE);
+}
+
+static void on_uv_closed(uv_handle_t *handle) {
+    atomic_store(&((struct loop_timer *)handle->data)->done, true);
+}
+
+static void set_uv_timer(struct rusm__sched *sched, struct job *job) {
+    struct loop_timer *self = job->data;
+    if (self->rounds == 0) {
+        uv_timer_init(rusm__sched_loop(sched), &self->timer);
+        self->timer.data = self;
+    }
+    if (++self->rounds > 400) {
+        uv_close((uv_handle_t *)&self->timer, on_uv_closed);
+        return;
+    }
+    uv_update_time(rusm__sched_loop(sched));
+    uv_timer_start(&self->timer, on_uv_timer, 1, 0);
+    until_nearly_the_next_ms(self->rounds);
+}
+
+/* The only thing that wakes this scheduler is a timer of its loop whose callback queues a task. */
+static void sched_does_not_sleep_over_what_a_loop_timer_queued(void **state) {
+    (void)state;
+    static struct loop_timer self;
+    self = (struct loop_timer){.job = {.run = set_uv_timer, .data = &self}};
+    rusm__sched_ready(rt, &self.job.task, RUSM__READY_WAKE);
+    WAIT_FOR(atomic_load(&self.done));
+}
+
+struct wheel_timer {
+    struct rusm__wheel_node node;
+    unsigned rounds;
+};
+
+static void set_wheel_timer(struct rusm__sched *sched, struct job *job) {
+    struct wheel_timer *self = job->data;
+    self->rounds++;
+    rusm__wheel_cancel(&self->node);
+    rusm__wheel_arm(rusm__sched_wheel(sched), &self->node, rusm__clock_ns() + RUSM__MS / 4);
+    until_nearly_the_next_ms(self->rounds);
+}
+
+static void sched_does_not_sleep_over_its_own_timers(void **state) {
+    (void)state;
+    static struct wheel_timer timer;
+    static struct job job = {.run = set_wheel_timer, .data = &timer};
+    rusm__wheel_node_init(&timer.node);
+    for (unsigned i = 1; i <= 400; i++) {
+        rusm__sched_ready(rt, &job.task, RUSM__READY_WAKE);
+        WAIT_FOR(atomic_load(&timers_fired) == i);
+    }
+}
+
+/* ---- stealing ---- */
+
+static void nap(struct rusm__sched *sched, struct job *self) {
+    (void)sched;
+    const struct timespec pause = {.tv_nsec = 1000000};
+    nanosleep(&pause, NULL); /* a task that keeps its scheduler for a while */
+    if (!atomic_load(&over)) {
+        rusm__sched_ready(rt, &self->task, RUSM__READY_TAIL);
+    }
+}
+
+static void spread_out(struct rusm__sched *sched, struct job *self) {
+    struct job *jobs = self->data;
+    (void)sched;
+    for (unsigned i = 0; i < 20; i++) {
+        rusm__sched_ready(rt, &jobs[i].task, RUSM__READY_TAIL);
+    }
+}
+
+static void sched_idle_ones_steal(void **state) {
+    (void)state;
+    static struct job jobs[20], first = {.run = spread_out, .data = jobs};
+    for (unsigned i = 0; i < 20; i++) {
+        jobs[i].run = nap;
+    }
+    rusm__sched_ready(rt, &first.task, RUSM__READY_WAKE);
+    WAIT_FOR(rusm__sched_steals(rusm__sched_get(rt, 0)) +
+                 rusm__sched_steals(rusm__sched_get(rt, 1)) >
+             0);
+    WAIT_FOR(atomic_load(&all_runs) > 60);
+    uint32_t both = 0;
+    for (unsigned i = 0; i < 20; i++) {
+        both |= atomic_load(&jobs[i].ran_on);
+    }
+    finish_jobs();
+    assert_int_equal(both, 3);
+}
+
+static void sched_knows_itself(void **state) {
+    (void)state;
+    assert_null(rusm__sched_current());
+    assert_null(rusm__sched_current_of(rt));
+    assert_int_equal(rusm__sched_count(rt), 2);
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(rusm__sched_index(rusm__sched_get(rt, i)), i);
+        assert_ptr_equal(rusm__sched_runtime(rusm__sched_get(rt, i)), rt);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+#define TEST(name, start) cmocka_unit_test_setup_teardown(name, start, stop)
+        TEST(sched_knows_itself, start_two),
+        TEST(sched_runs_what_plain_threads_send, start_two),
+        TEST(sched_pinned_tasks_stay_at_home, start_two),
+        TEST(sched_pinned_pair_across_schedulers, start_two),
+        TEST(sched_lane_does_not_keep_the_ring_out, start_one),
+        TEST(sched_queues_take_turns, start_one),
+        TEST(sched_overflow_gets_its_turns, start_one),
+        TEST(sched_looks_at_timers_after_a_used_up_budget, start_one),
+        TEST(sched_posts_run_once_at_home_in_order, start_two),
+        TEST(sched_post_fails_without_memory, start_one),
+        cmocka_unit_test(sched_stop_runs_what_was_posted),
+        TEST(sched_sleepers_wake_every_time, start_two),
+        TEST(sched_idle_schedulers_rest, start_two),
+        TEST(sched_does_not_sleep_over_what_a_loop_timer_queued, start_one),
+        TEST(sched_does_not_sleep_over_its_own_timers, start_one),
+        TEST(sched_idle_ones_steal, start_two),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
