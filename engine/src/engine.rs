@@ -5,6 +5,8 @@
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::path::Path;
 
+use std::sync::Arc;
+
 use sha2::{Digest, Sha256};
 use wasmtime::{
     Config, Enabled, Engine as Wasmtime, InstanceAllocationStrategy, PoolingAllocationConfig,
@@ -17,6 +19,8 @@ use crate::error::{ECONFIG, EINVAL, Failure};
 use crate::host::{self, HostCalls};
 use crate::instance::State;
 use crate::reactor;
+use crate::slots::{SlotCreator, Slots};
+use crate::stacks::{BorrowStacks, Stacks};
 use crate::wake::Gate;
 use crate::wasi;
 
@@ -59,6 +63,9 @@ const TABLES_PER_COMPONENT: u32 = 64;
 const TABLE_KEEP_RESIDENT: usize = 64 << 10;
 const MEMORIES_PER_MODULE: u32 = 4;
 const TABLES_PER_MODULE: u32 = 8;
+
+/// Behind a small slot: what a checked access may still reach by its constant offset.
+const SMALL_GUARD: usize = 64 << 10;
 
 /// `struct rusm_engine`.
 pub struct Engine {
@@ -147,8 +154,12 @@ unsafe fn cache_folder<'a>(folder: *const c_char) -> Result<Option<&'a Path>, Fa
 
 fn wasmtime_config(config: &EngineConfig) -> Config {
     let mut wasmtime = Config::new();
+    if config.max_memory_bytes < FOUR_GIB {
+        use_own_slots(&mut wasmtime, config);
+    } else {
+        wasmtime.allocation_strategy(InstanceAllocationStrategy::Pooling(pool_config(config)));
+    }
     wasmtime
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool_config(config)))
         // A slot reserves what a memory may become. At 4 GiB every 32-bit address lies inside
         // slot and guard, and the compiler leaves bounds checks out.
         .memory_reservation(config.max_memory_bytes)
@@ -159,6 +170,25 @@ fn wasmtime_config(config: &EngineConfig) -> Config {
         .wasm_backtrace_details(WasmBacktraceDetails::Enable)
         .native_unwind_info(false);
     wasmtime
+}
+
+/// Small memories lie close together, in slots of our own that are cleaned many at a time
+/// (src/slots.rs). Their code checks bounds, because a slot is smaller than what 32 bits can name.
+fn use_own_slots(wasmtime: &mut Config, config: &EngineConfig) {
+    let slots = Slots::new(
+        clamp(config.max_memory_bytes),
+        SMALL_GUARD,
+        clamp(config.memory_keep_resident),
+        config.max_memories as usize,
+    );
+    let stacks = Stacks::new(config.stack_bytes as usize, config.max_instances as usize);
+    wasmtime
+        .allocation_strategy(InstanceAllocationStrategy::OnDemand)
+        .with_host_memory(Arc::new(SlotCreator(Arc::new(slots))))
+        .with_host_stack(Arc::new(BorrowStacks(Arc::new(stacks))))
+        .memory_guard_size(SMALL_GUARD as u64)
+        // An image would have to be mapped for every guest; copying data segments is cheaper.
+        .memory_init_cow(false);
 }
 
 /// Slots that are being cleared by other threads are neither in use nor free. Without spare ones a

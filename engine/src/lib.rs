@@ -14,8 +14,11 @@ mod error;
 pub mod host;
 mod imports;
 mod instance;
+mod pagemap;
 mod prepare;
 mod reactor;
+mod slots;
+mod stacks;
 mod wake;
 mod wasi;
 

@@ -132,7 +132,8 @@ static int compile(struct load *load, const void *wasm, size_t len) {
     struct rusm__component *component = load->component;
     struct rusm__pools *pools = &component->sandbox->pools;
     rusm_engine *engine = NULL;
-    int code = rusm__pools_engine(pools, rusm__pools_class(len), &engine, load->error);
+    enum rusm__class class = rusm__pools_class(len, load->options->profile->max_memory_bytes);
+    int code = rusm__pools_engine(pools, class, &engine, load->error);
     if (code < 0)
         return code;
     char *text = NULL;

@@ -25,7 +25,9 @@
 
 /* Mappings of the kernel: a stack and its guard page in each pool from the start, and what a live
  * guest splits off its slots. Measured: see the README. */
+#define PREMAPPED_CLASSES  2u /* tiny and guest; small slots are mapped as they are needed */
 #define MAPPINGS_PER_SLOT  2u
+#define MAPPINGS_PER_SMALL 4u
 #define MAPPINGS_PER_GUEST 3u
 #define MAPPINGS_ELSEWHERE 4096u /* program, libraries, heap, threads, store */
 #define MAPPINGS_DEFAULT   65530u
@@ -35,14 +37,16 @@
 #define ADDRESS_BYTES (120ull * 1024 * GIB)
 
 struct tuning {
+    uint64_t max_memory_bytes;
     uint64_t memory_keep_resident;
     uint64_t stack_keep_resident;
     uint32_t decommit_batch;
 };
 
 static const struct tuning tunings[RUSM__CLASSES] = {
-    [RUSM__CLASS_TINY] = {0, 0, 64},
-    [RUSM__CLASS_GUEST] = {2 * MIB, 64 * KIB, 8},
+    [RUSM__CLASS_SMALL] = {RUSM__SMALL_MAX_BYTES, 2 * MIB, 0, 0},
+    [RUSM__CLASS_TINY] = {4 * GIB, 0, 0, 64},
+    [RUSM__CLASS_GUEST] = {4 * GIB, 2 * MIB, 64 * KIB, 8},
 };
 
 static uint64_t max_map_count(void) {
@@ -58,13 +62,14 @@ static uint64_t max_map_count(void) {
 
 static uint64_t fit_mappings(void) {
     uint64_t maps = max_map_count();
-    uint64_t per_guest = RUSM__CLASSES * MAPPINGS_PER_SLOT + MAPPINGS_PER_GUEST;
+    uint64_t per_guest =
+        PREMAPPED_CLASSES * MAPPINGS_PER_SLOT + MAPPINGS_PER_SMALL + MAPPINGS_PER_GUEST;
     return maps > 2 * MAPPINGS_ELSEWHERE ? (maps - MAPPINGS_ELSEWHERE) / per_guest
                                          : maps / 2 / per_guest;
 }
 
 static uint64_t fit_addresses(void) {
-    return ADDRESS_BYTES / SLOT_BYTES / RUSM__CLASSES * 4 / 5 - 1;
+    return ADDRESS_BYTES / SLOT_BYTES / PREMAPPED_CLASSES * 4 / 5 - 1;
 }
 
 static void lower(struct rusm__pools *pools, uint64_t fits, enum rusm__bound bound) {
@@ -97,7 +102,6 @@ int rusm__pools_init(struct rusm__pools *pools, const struct rusm__host_calls *h
         .max_instances = pools->capacity,
         .max_core_instances = pools->capacity * CORE_INSTANCES_PER_GUEST,
         .max_memories = MEMORIES_FOR(pools->capacity),
-        .max_memory_bytes = 4 * GIB,
         .table_elements = RUSM__TABLE_ELEMENTS,
         .stack_bytes = 1 * MIB,
         .guest_stack_bytes = 512 * KIB,
@@ -117,7 +121,9 @@ void rusm__pools_fini(struct rusm__pools *pools) {
     rusm__mem_free((void *)pools->config.cache_dir);
 }
 
-enum rusm__class rusm__pools_class(size_t artefact_bytes) {
+enum rusm__class rusm__pools_class(size_t artefact_bytes, uint64_t max_memory_bytes) {
+    if (max_memory_bytes <= RUSM__SMALL_MAX_BYTES)
+        return RUSM__CLASS_SMALL;
     return artefact_bytes <= TINY_ARTEFACT ? RUSM__CLASS_TINY : RUSM__CLASS_GUEST;
 }
 
@@ -131,6 +137,7 @@ static void tell_cache_problem(const rusm_engine *engine) {
 static int make_engine(struct rusm__pools *pools, enum rusm__class class, rusm_engine **out_engine,
                        struct rusm__buf *error) {
     rusm_engine_config config = pools->config;
+    config.max_memory_bytes = tunings[class].max_memory_bytes;
     config.memory_keep_resident = tunings[class].memory_keep_resident;
     config.stack_keep_resident = tunings[class].stack_keep_resident;
     config.decommit_batch = tunings[class].decommit_batch;

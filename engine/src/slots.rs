@@ -1,0 +1,409 @@
+// SPDX-License-Identifier: MIT
+//! Memory slots: where linear memories live, reused without mapping calls.
+//!
+//! Address space is reserved in groups of sixteen slots; a slot is what a memory may become plus
+//! its guard. A slot that comes back is dirty. Dirty slots wait until a group has enough of them and
+//! are then cleaned together: one `PAGEMAP_SCAN` tells which pages were touched, these are zeroed
+//! in place and stay mapped. So a steady load costs a fraction of one system call a guest, takes
+//! no page fault twice, and never shakes the address-space lock.
+//!
+//! ```text
+//!     group   [ slot | guard ][ slot | guard ] ...        one reservation
+//!     slot    [ accessible | reserved, not accessible ]   accessible: the size of its last memory
+//!     state   CLEAN -> LIVE -> DIRTY -> (cleaned with its group) -> CLEAN
+//! ```
+//!
+//! Each thread takes slots from a shard of its own; a slot goes back to the shard it came from. A
+//! lock of a shard is contended only by guests that ended on another thread than they began on.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use wasmtime::{LinearMemory, MemoryCreator, MemoryType};
+
+use crate::pagemap::PageMap;
+
+const GROUP: usize = 16;
+/// A group is cleaned when so many of its slots are dirty and nothing else is at hand.
+const WORTH_CLEANING: usize = GROUP / 2;
+pub const PAGE: usize = 4096;
+
+thread_local! {
+    /// A slot or stack was refused on this thread since the flag was last taken.
+    static REFUSED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Remember that the pool, not the guest, is why an instance could not be made.
+pub fn note_refusal() {
+    REFUSED.set(true);
+}
+
+pub fn take_refusal() -> bool {
+    REFUSED.replace(false)
+}
+
+/// The calling thread's shard of `count`.
+pub fn own_shard(count: usize) -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static OWN: usize = NEXT.fetch_add(1, Ordering::Relaxed);
+    }
+    OWN.with(|own| own % count)
+}
+
+/// Nothing is left half changed by a panic under these locks, so a poisoned one is as good.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Clean,
+    Live,
+    Dirty,
+}
+
+struct Group {
+    base: *mut u8,
+    state: [State; GROUP],
+    accessible: [usize; GROUP],
+    clean: usize,
+    dirty: usize,
+    /// It stands in the queue of groups that are worth cleaning.
+    queued: bool,
+}
+
+// SAFETY: `base` is a reservation that the group owns; it is used under the lock of its shard.
+unsafe impl Send for Group {}
+
+#[derive(Default)]
+struct Shard {
+    groups: Vec<Group>,
+    current: usize,
+    worth_cleaning: VecDeque<usize>,
+}
+
+pub struct Slots {
+    shards: Vec<Mutex<Shard>>,
+    reserved: usize,
+    stride: usize,
+    keep_resident: usize,
+    max_groups: usize,
+    groups: AtomicUsize,
+    pagemap: Option<PageMap>,
+}
+
+/// Where a slot is.
+#[derive(Clone, Copy)]
+struct Place {
+    shard: usize,
+    group: usize,
+    slot: usize,
+}
+
+impl Slots {
+    /// `reserved`: what a memory may become; `guard`: the distance to the next. `keep_resident`:
+    /// bytes of a slot that are zeroed in place; what is dirty beyond goes back to the system.
+    pub fn new(reserved: usize, guard: usize, keep_resident: usize, max: usize) -> Slots {
+        let shards = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+        Slots {
+            shards: (0..shards).map(|_| Mutex::default()).collect(),
+            reserved,
+            stride: (reserved + guard).next_multiple_of(PAGE),
+            keep_resident,
+            max_groups: max.div_ceil(GROUP) + shards - 1,
+            groups: AtomicUsize::new(0),
+            pagemap: PageMap::open(),
+        }
+    }
+
+    fn take(&self, bytes: usize) -> Option<(Place, *mut u8)> {
+        let shard_index = own_shard(self.shards.len());
+        let mut shard = lock(&self.shards[shard_index]);
+        let group_index = self.group_with_clean(&mut shard)?;
+        let group = &mut shard.groups[group_index];
+        let slot = group.pick(bytes);
+        let base = group.slot_base(slot, self.stride);
+        if !self.fit(base, group.accessible[slot], bytes) {
+            return None;
+        }
+        group.accessible[slot] = bytes;
+        group.state[slot] = State::Live;
+        group.clean -= 1;
+        let place = Place {
+            shard: shard_index,
+            group: group_index,
+            slot,
+        };
+        Some((place, base))
+    }
+
+    fn give(&self, place: Place, accessible: usize) {
+        let mut shard = lock(&self.shards[place.shard]);
+        let group = &mut shard.groups[place.group];
+        group.accessible[place.slot] = accessible;
+        group.state[place.slot] = State::Dirty;
+        group.dirty += 1;
+        if group.dirty >= WORTH_CLEANING && !group.queued {
+            group.queued = true;
+            shard.worth_cleaning.push_back(place.group);
+        }
+    }
+
+    /// A group with a clean slot: the present one, the one that has waited longest for cleaning, a
+    /// new one, and when no more may be made, any with something to clean.
+    fn group_with_clean(&self, shard: &mut Shard) -> Option<usize> {
+        let current = shard.current;
+        if shard.groups.get(current).is_some_and(|g| g.clean > 0) {
+            return Some(current);
+        }
+        let index = self
+            .cleaned_group(shard)
+            .or_else(|| {
+                shard.groups.push(self.new_group()?);
+                Some(shard.groups.len() - 1)
+            })
+            .or_else(|| {
+                let any = |group: &Group| group.dirty > 0;
+                let index = shard.groups.iter().position(any)?;
+                self.clean(&mut shard.groups[index]);
+                Some(index)
+            })?;
+        shard.current = index;
+        Some(index)
+    }
+
+    /// The group that has waited longest for cleaning, cleaned.
+    fn cleaned_group(&self, shard: &mut Shard) -> Option<usize> {
+        while let Some(index) = shard.worth_cleaning.pop_front() {
+            let group = &mut shard.groups[index];
+            group.queued = false;
+            self.clean(group);
+            // One that was emptied in the meantime, when nothing else was left, has none.
+            if group.clean > 0 {
+                return Some(index);
+            }
+        }
+        None
+    }
+
+    fn new_group(&self) -> Option<Group> {
+        if self.groups.fetch_add(1, Ordering::Relaxed) >= self.max_groups {
+            self.groups.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        // SAFETY: a fresh anonymous reservation, touching nothing that exists.
+        let base = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                self.stride * GROUP,
+                libc::PROT_NONE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                -1,
+                0,
+            )
+        };
+        if base == libc::MAP_FAILED {
+            self.groups.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        // SAFETY: the range was just reserved. A huge page would make a touch of one page cost the
+        // zeroing of 512; a refusal of this hint changes nothing else.
+        unsafe { libc::madvise(base, self.stride * GROUP, libc::MADV_NOHUGEPAGE) };
+        Some(Group {
+            base: base.cast(),
+            state: [State::Clean; GROUP],
+            accessible: [0; GROUP],
+            clean: GROUP,
+            dirty: 0,
+            queued: false,
+        })
+    }
+
+    /// Make exactly `bytes` of a clean slot accessible. Clean means zero, so what becomes accessible
+    /// later is zero too.
+    fn fit(&self, base: *mut u8, accessible: usize, bytes: usize) -> bool {
+        match accessible.cmp(&bytes) {
+            std::cmp::Ordering::Equal => true,
+            std::cmp::Ordering::Less => protect(base, accessible, bytes, true),
+            std::cmp::Ordering::Greater => protect(base, bytes, accessible, false),
+        }
+    }
+
+    /// Zero every dirty slot of a group, run by run, so that live neighbours are not looked at.
+    fn clean(&self, group: &mut Group) {
+        let mut slot = 0;
+        while slot < GROUP {
+            let end = (slot..GROUP)
+                .find(|&at| group.state[at] != State::Dirty)
+                .unwrap_or(GROUP);
+            if end > slot {
+                self.clean_run(group, slot, end);
+            }
+            slot = end.max(slot + 1);
+        }
+    }
+
+    fn clean_run(&self, group: &mut Group, first: usize, end: usize) {
+        let mut kept = [0usize; GROUP];
+        let from = group.slot_base(first, self.stride);
+        let to = group.slot_base(end - 1, self.stride);
+        let last = group.accessible[end - 1];
+        let scanned = self.pagemap.as_ref().is_some_and(|pagemap| {
+            pagemap.each_touched(from as usize, to as usize + last, |start, stop| {
+                let slot = (start - group.base as usize) / self.stride;
+                let bytes = stop - start;
+                kept[slot] += bytes;
+                if kept[slot] <= self.keep_resident {
+                    // SAFETY: touched pages lie in the accessible part of a dirty slot, which
+                    // nobody uses; the lock of the shard is held.
+                    unsafe { ptr::write_bytes(start as *mut u8, 0, bytes) };
+                }
+            })
+        });
+        for slot in first..end {
+            if !scanned || kept[slot] > self.keep_resident {
+                discard(group.slot_base(slot, self.stride), group.accessible[slot]);
+            }
+            group.state[slot] = State::Clean;
+        }
+        group.dirty -= end - first;
+        group.clean += end - first;
+    }
+}
+
+impl Group {
+    fn slot_base(&self, slot: usize, stride: usize) -> *mut u8 {
+        self.base.wrapping_add(slot * stride)
+    }
+
+    /// A clean slot, one of the right size if there is one.
+    fn pick(&self, bytes: usize) -> usize {
+        let clean = |at: &usize| self.state[*at] == State::Clean;
+        (0..GROUP)
+            .filter(clean)
+            .find(|&at| self.accessible[at] == bytes)
+            .or_else(|| (0..GROUP).find(clean))
+            .unwrap_or_default()
+    }
+}
+
+fn protect(base: *mut u8, from: usize, to: usize, accessible: bool) -> bool {
+    let how = if accessible {
+        libc::PROT_READ | libc::PROT_WRITE
+    } else {
+        libc::PROT_NONE
+    };
+    // SAFETY: the range lies in a slot that the caller owns.
+    unsafe { libc::mprotect(base.add(from).cast(), to - from, how) == 0 }
+}
+
+/// Give pages back; they read as zero afterwards.
+fn discard(base: *mut u8, bytes: usize) {
+    // SAFETY: the accessible part of a dirty slot, which nobody uses.
+    let status = unsafe { libc::madvise(base.cast(), bytes, libc::MADV_DONTNEED) };
+    assert!(
+        status == 0 || bytes == 0,
+        "madvise refused to discard pages"
+    );
+}
+
+impl Drop for Slots {
+    fn drop(&mut self) {
+        for shard in &self.shards {
+            for group in &lock(shard).groups {
+                // SAFETY: no memory is left, each held an Arc of this.
+                unsafe { libc::munmap(group.base.cast(), self.stride * GROUP) };
+            }
+        }
+    }
+}
+
+/// A linear memory in its slot.
+struct SlotMemory {
+    slots: Arc<Slots>,
+    place: Place,
+    base: *mut u8,
+    bytes: usize,
+    accessible: usize,
+}
+
+// SAFETY: the slot belongs to this memory alone until it is given back.
+unsafe impl Send for SlotMemory {}
+// SAFETY: shared references read the fields only.
+unsafe impl Sync for SlotMemory {}
+
+// SAFETY: `base` stays where it is; `bytes` from there are accessible, and everything up to the
+// reservation and its guard faults.
+unsafe impl LinearMemory for SlotMemory {
+    fn byte_size(&self) -> usize {
+        self.bytes
+    }
+
+    fn byte_capacity(&self) -> usize {
+        self.slots.reserved
+    }
+
+    fn grow_to(&mut self, new_size: usize) -> wasmtime::Result<()> {
+        let wanted = new_size.next_multiple_of(PAGE);
+        if new_size > self.slots.reserved
+            || (wanted > self.accessible && !protect(self.base, self.accessible, wanted, true))
+        {
+            wasmtime::bail!("the slot of this memory cannot grow to {new_size} bytes");
+        }
+        self.accessible = self.accessible.max(wanted);
+        self.bytes = new_size;
+        Ok(())
+    }
+
+    fn as_ptr(&self) -> *mut u8 {
+        self.base
+    }
+}
+
+impl Drop for SlotMemory {
+    fn drop(&mut self) {
+        self.slots.give(self.place, self.accessible);
+    }
+}
+
+/// What Wasmtime asks for memories.
+pub struct SlotCreator(pub Arc<Slots>);
+
+// SAFETY: memories are zeroed, private, and surrounded by the guard that was asked for.
+unsafe impl MemoryCreator for SlotCreator {
+    fn new_memory(
+        &self,
+        _ty: MemoryType,
+        minimum: usize,
+        _maximum: Option<usize>,
+        reserved: Option<usize>,
+        guard: usize,
+    ) -> Result<Box<dyn LinearMemory>, String> {
+        let slots = &self.0;
+        if reserved.unwrap_or(0) > slots.reserved || slots.reserved + guard > slots.stride {
+            return Err("a memory of another shape than the slots of this pool".into());
+        }
+        if minimum > slots.reserved {
+            return Err(format!(
+                "a memory of {minimum} bytes does not fit into a slot of {}",
+                slots.reserved
+            ));
+        }
+        let accessible = minimum.next_multiple_of(PAGE);
+        let Some((place, base)) = slots.take(accessible) else {
+            note_refusal();
+            return Err("no slot for a linear memory is free".into());
+        };
+        Ok(Box::new(SlotMemory {
+            slots: slots.clone(),
+            place,
+            base,
+            bytes: minimum,
+            accessible,
+        }))
+    }
+}

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: MIT
+//! Fiber stacks, kept for reuse. A stack is made once, with a guard page below it, and then passed
+//! from guest to guest: Wasm cannot read it, so it is not cleaned in between. Sharded by thread
+//! as the memory slots are.
+
+use std::ops::Range;
+use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use wasmtime::{StackCreator, StackMemory};
+
+use crate::slots::{PAGE, lock, note_refusal, own_shard};
+
+pub struct Stacks {
+    shards: Vec<Mutex<Vec<Stack>>>,
+    bytes: usize,
+    max: usize,
+    made: AtomicUsize,
+}
+
+/// One mapping: a guard page, then the stack.
+struct Stack {
+    base: *mut u8,
+    shard: usize,
+}
+
+// SAFETY: a stack is owned by one holder at a time.
+unsafe impl Send for Stack {}
+
+impl Stacks {
+    pub fn new(bytes: usize, max: usize) -> Stacks {
+        let shards = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+        Stacks {
+            shards: (0..shards).map(|_| Mutex::default()).collect(),
+            bytes: bytes.next_multiple_of(PAGE),
+            max,
+            made: AtomicUsize::new(0),
+        }
+    }
+
+    fn take(&self) -> Option<Stack> {
+        let own = own_shard(self.shards.len());
+        if let Some(stack) = lock(&self.shards[own]).pop() {
+            return Some(stack);
+        }
+        // All have been made: those that are free lie in other shards.
+        self.make(own)
+            .or_else(|| self.shards.iter().find_map(|shard| lock(shard).pop()))
+    }
+
+    fn make(&self, shard: usize) -> Option<Stack> {
+        if self.made.fetch_add(1, Ordering::Relaxed) >= self.max {
+            self.made.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        let base = map_stack(self.bytes + PAGE);
+        if base.is_none() {
+            self.made.fetch_sub(1, Ordering::Relaxed);
+        }
+        base.map(|base| Stack { base, shard })
+    }
+}
+
+fn map_stack(bytes: usize) -> Option<*mut u8> {
+    // SAFETY: a fresh anonymous mapping.
+    let base = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            bytes,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_STACK,
+            -1,
+            0,
+        )
+    };
+    if base == libc::MAP_FAILED {
+        return None;
+    }
+    // SAFETY: the first page of the mapping that was just made.
+    if unsafe { libc::mprotect(base, PAGE, libc::PROT_NONE) } != 0 {
+        // SAFETY: as above; nobody has seen it.
+        unsafe { libc::munmap(base, bytes) };
+        return None;
+    }
+    Some(base.cast())
+}
+
+impl Drop for Stacks {
+    fn drop(&mut self) {
+        for shard in &self.shards {
+            for stack in lock(shard).drain(..) {
+                // SAFETY: no guest is left, each held an Arc of this.
+                unsafe { libc::munmap(stack.base.cast(), self.bytes + PAGE) };
+            }
+        }
+    }
+}
+
+/// A stack in use.
+struct Borrowed {
+    stacks: Arc<Stacks>,
+    stack: Option<Stack>,
+    base: *mut u8,
+}
+
+// SAFETY: the stack belongs to one guest until this is dropped.
+unsafe impl Send for Borrowed {}
+// SAFETY: shared references read the addresses only.
+unsafe impl Sync for Borrowed {}
+
+// SAFETY: the range is mapped for reading and writing, page aligned, above a page that faults.
+unsafe impl StackMemory for Borrowed {
+    fn top(&self) -> *mut u8 {
+        self.base.wrapping_add(PAGE + self.stacks.bytes)
+    }
+
+    fn range(&self) -> Range<usize> {
+        let low = self.base as usize + PAGE;
+        low..low + self.stacks.bytes
+    }
+
+    fn guard_range(&self) -> Range<*mut u8> {
+        self.base..self.base.wrapping_add(PAGE)
+    }
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        if let Some(stack) = self.stack.take() {
+            lock(&self.stacks.shards[stack.shard]).push(stack);
+        }
+    }
+}
+
+/// What Wasmtime asks for stacks.
+pub struct BorrowStacks(pub Arc<Stacks>);
+
+// SAFETY: stacks are as large as was asked for and have a guard page.
+unsafe impl StackCreator for BorrowStacks {
+    fn new_stack(&self, size: usize, zeroed: bool) -> wasmtime::Result<Box<dyn StackMemory>> {
+        if size > self.0.bytes || zeroed {
+            wasmtime::bail!("a stack of another shape than those of this pool");
+        }
+        let Some(stack) = self.0.take() else {
+            note_refusal();
+            wasmtime::bail!("no stack for a guest is free");
+        };
+        Ok(Box::new(Borrowed {
+            stacks: self.0.clone(),
+            base: stack.base,
+            stack: Some(stack),
+        }))
+    }
+}
