@@ -112,25 +112,38 @@ static void waits_for_files(void **state) {
 
 /* ---- memory ---- */
 
-static void fail_nth(void *arg) {
-    rusm__mem_fail_nth(*(size_t *)arg);
+struct order {
+    size_t nth;
+    _Atomic bool done;
+};
+
+static void carry_out(void *arg) {
+    struct order *order = arg;
+    rusm__mem_fail_nth(order->nth);
+    atomic_store(&order->done, true);
 }
 
-/* On the only scheduler, the nth allocation fails. The client gets some answer or is cut off; the
+/* On the only scheduler, from now on; 0: none. */
+static void let_fail(size_t nth) {
+    struct order order = {.nth = nth};
+    assert_int_equal(rusm__sched_post(app_runtime, 0, carry_out, &order), RUSM_OK);
+    WAIT_FOR(atomic_load(&order.done));
+}
+
+/* The nth allocation fails. The client gets some answer or is cut off; the
  * next one is served as if nothing had happened. */
 static void try_with(size_t nth, const char *request) {
     char text[65536];
-    size_t none = 0;
     int fd = client();
     ssize_t got;
-    assert_int_equal(rusm__sched_post(app_runtime, 0, fail_nth, &nth), RUSM_OK);
+    let_fail(nth);
     say(fd, request);
     shutdown(fd, SHUT_WR);
     while ((got = recv(fd, text, sizeof text, 0)) > 0)
         continue;
     assert_true(got == 0 || errno == ECONNRESET);
     close(fd);
-    assert_int_equal(rusm__sched_post(app_runtime, 0, fail_nth, &none), RUSM_OK);
+    let_fail(0);
     fd = client();
     get(fd, "/hello");
     expect(fd, 200, "hello");
