@@ -50,7 +50,6 @@ THIRD_PARTY = {
     "llhttp.h": ["serve"],
     "toml++/": ["manifest"],
     "rusm_engine.h": ["sandbox"],
-    "boost/context": ["sched", "proc"],
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
@@ -66,9 +65,8 @@ def includes(path):
 def third_party_offence(folder, name):
     for header, folders in THIRD_PARTY.items():
         wanted = name.startswith(header) if header.endswith("/") else name == header
-        if wanted or (header.startswith("boost") and name.startswith(header)):
-            if folder not in folders:
-                return f"{name} may be included by {', '.join(folders)} only"
+        if wanted and folder not in folders:
+            return f"{name} may be included by {', '.join(folders)} only"
     return None
 
 

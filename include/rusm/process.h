@@ -45,13 +45,13 @@ typedef struct rusm_body_ops {
 typedef struct rusm_spawn_options {
     size_t size;
     const rusm_body_ops *ops;
-    void *body;           /* taken on success */
-    const char *label;    /* copied; NULL = none */
-    rusm_msg *first;      /* first mail, RUSM_MSG_DATA; taken on success; NULL = none */
-    rusm_pid monitor_by;  /* gets a DOWN when the process ends, 0 = nobody; must be the caller.
-                           * Such a monitor stays; rusm_proc_demonitor does not know it */
-    uint64_t monitor_ref; /* the reference in that DOWN */
-    uint32_t flags;       /* RUSM_SPAWN_... */
+    void *body;                /* taken on success */
+    const char *label;         /* copied; NULL = none */
+    rusm_msg *first;           /* first mail, RUSM_MSG_DATA; taken on success; NULL = none */
+    rusm_pid monitor_by;       /* gets a DOWN when the process ends, 0 = nobody; must be the caller.
+                                * Such a monitor stays; rusm_proc_demonitor does not know it */
+    uint64_t monitor_ref;      /* the reference in that DOWN */
+    uint32_t flags;            /* RUSM_SPAWN_... */
     uint32_t mailbox_messages; /* 0 = the runtime's default */
     uint64_t mailbox_bytes;    /* 0 = the runtime's default */
 } rusm_spawn_options;
@@ -63,8 +63,8 @@ enum {
 };
 
 /* Start a process. From a scheduler thread it starts there; otherwise on any. Messages sent after
- * this call returned are never lost. Any thread, never waits. RUSM_ENOMEM, RUSM_EPROCS, RUSM_EINVAL,
- * RUSM_ESTATE (the runtime is being stopped): nothing was taken. */
+ * this call returned are never lost. Any thread, never waits. RUSM_ENOMEM, RUSM_EPROCS,
+ * RUSM_EINVAL, RUSM_ESTATE (the runtime is being stopped): nothing was taken. */
 RUSM_API RUSM_MUST_USE int rusm_proc_spawn(rusm_runtime *rt, const rusm_spawn_options *opts,
                                            rusm_pid *out_pid);
 

@@ -22,12 +22,13 @@
 #ifndef RUSM__KV_KV_IMPL_H
 #define RUSM__KV_KV_IMPL_H
 
-#include <lmdb.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <lmdb.h>
 
 #include "base/list.h"
 #include "kv/kv.h"

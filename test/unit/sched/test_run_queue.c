@@ -207,7 +207,7 @@ static void *work(void *arg) {
     struct worker *self = arg;
     struct rusm__random random;
     rusm__random_seed(&random, (uint64_t)(self - workers));
-    for (unsigned i = 0; self->pushed < PER_WORKER; i++) {
+    while (self->pushed < PER_WORKER) {
         unsigned burst = rusm__random_below(&random, 400);
         for (unsigned k = 0; k < burst && self->pushed < PER_WORKER; k++) {
             push_one(self, rusm__random_below(&random, POOL));
