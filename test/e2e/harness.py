@@ -117,12 +117,14 @@ class Finished:
 class App:
     """An app folder that goes away with its `with` block."""
 
+    # Compiled code, shared by the apps of one test program.
+    cache = tempfile.TemporaryDirectory(prefix="rusm-e2e-cache-")
+
     def __init__(self, manifest="", artefacts=None):
         """`artefacts`: name in ./wasm -> file below RUSM_GUESTS, or bytes."""
         self.path = pathlib.Path(tempfile.mkdtemp(prefix="rusm-e2e-"))
         (self.path / "wasm").mkdir()
-        (self.path / "cache").mkdir(mode=0o700)
-        self.env = dict(os.environ, RUSM_CACHE_DIR=str(self.path / "cache"))
+        self.env = dict(os.environ, RUSM_CACHE_DIR=App.cache.name)
         if manifest is not None:
             self.manifest(manifest)
         for name, source in (artefacts or {}).items():
@@ -236,6 +238,10 @@ class Node:
 
     def errors(self):
         return self.errors_path.read_text(errors="replace")
+
+    def expect_logged(self, part):
+        """The log is written behind the back of whatever it tells of."""
+        eventually(lambda: part in self.errors(), f"{part!r} in the log: {self.errors()}")
 
     def urls(self):
         return [line.split()[-1] for line in self.lines if "://" in line]

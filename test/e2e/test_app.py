@@ -4,8 +4,9 @@
 crashes that stay where they are, a store that survives the node."""
 import concurrent.futures
 import signal
+import tempfile
 
-from harness import Neighbour, case, check, contains, copy_of, main, same
+from harness import Neighbour, case, check, copy_of, main, same
 
 LANGUAGES = ("app-rust", "app-c")
 HOME = b'{"app":"example","greeting":null}'
@@ -80,7 +81,7 @@ def job_beyond_its_memory(node):
     """The worker may have 8 MiB; the job needs 20."""
     node.post("/jobs", "20000000").expect(
         500, '{"error":"the process ended without an answer"}')
-    contains(node.errors(), "worker")
+    node.expect_logged("worker#")
     node.post("/jobs", "10").expect(200)
 
 
@@ -104,7 +105,7 @@ def crash_answers_502(node):
             for answer in pool.map(node.get, ["/crash", "/hello/x"] * 20):
                 check(answer.status in (200, 502), f"status {answer.status}")
     neighbour.expect_well("a crash")
-    contains(node.errors(), "crashed")
+    node.expect_logged("crashed")
     same(node.stop(), 1, "processes: nothing leaks")
 
 
@@ -193,7 +194,8 @@ def same_bytes_from_both_languages():
 def start_to_first_answer():
     """A figure, not a limit: the first start compiles, the second finds compiled code."""
     for folder in LANGUAGES:
-        with copy_of(folder) as app:
+        with copy_of(folder) as app, tempfile.TemporaryDirectory() as cache:
+            app.env["RUSM_CACHE_DIR"] = cache
             for what in ("cold", "warm", "warm"):
                 with app.start() as node:
                     node.get("/").expect(200, HOME)

@@ -23,7 +23,7 @@ def run_status(status, **options):
     """What the command's run left on standard output and standard error."""
     with status_app(**options) as app:
         with app.start("run", env={"STATUS": status, "HOME": "/home/secret"}) as node:
-            eventually(lambda: "exit   status#" in node.errors(), "the exit line")
+            node.expect_logged("exit   status#")
             same(node.stop(), 0, "processes")
             return node.out(), node.errors()
 

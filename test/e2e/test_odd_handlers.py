@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Handlers that answer strangely, and what their clients get. The node owns the framing of HTTP
 and answers for whoever does not."""
+import contextlib
 import socket
 import time
 
@@ -154,6 +155,21 @@ def broken_requests(node):
             while piece := connection.recv(4096):
                 answer += piece
             contains(answer.decode(), "HTTP/1.1 400", f"answer to {request!r}")
+
+
+@with_node
+def requests_beyond_the_limits(node):
+    header = b"x-a: " + b"b" * 50 + b"\r\n"
+    for request, status in (
+            (b"POST /odd/mirror HTTP/1.1\r\nhost: x\r\ncontent-length: 1073741824\r\n\r\nabc", 413),
+            (b"GET /odd/" + b"b" * 100000 + b" HTTP/1.1\r\nhost: x\r\n\r\n", 414),
+            (b"GET /odd/plain HTTP/1.1\r\nhost: x\r\n" + header * 4000 + b"\r\n", 431),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505)):
+        with node.socket() as connection:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.sendall(request)
+            answer = connection.recv(4096)
+            contains(answer.decode(), f"HTTP/1.1 {status} ", f"answer to {request[:60]!r}")
 
 
 @with_node
