@@ -2,11 +2,10 @@
 /* The loop of a scheduler thread.
  *
  * Order of work: the fast lane, but at most LANE_LIMIT times in a row, so that a pair of processes
- * that talk to each other cannot keep others out; then shared and pinned tasks in turn; then what
- * other threads sent; then the event loop; then other schedulers' work; then sleep. Everything but
- * the lane is also looked at after every few runs, so nothing starves behind a busy queue. Turns
- * between the queues go by picks from the queues, not by runs: runs from the lane in between may
- * have any rhythm. */
+ * that talk to each other cannot keep others out; then what is queued here, oldest first; then what
+ * other threads sent; then the event loop; then other schedulers' work; then sleep. Inbox, timers
+ * and the event loop are also looked at after every few runs, so nothing starves behind a busy
+ * queue. */
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -50,17 +49,8 @@ static struct rusm__task *from_lane(struct rusm__sched *sched) {
 }
 
 static struct rusm__task *from_queues(struct rusm__sched *sched) {
-    struct rusm__task *task = NULL;
+    struct rusm__task *task = rusm__run_queue_next(&sched->queue);
     sched->lane_runs = 0;
-    if (++sched->picks & 1) {
-        task = rusm__run_queue_pop_pinned(&sched->queue);
-    }
-    if (!task) {
-        task = rusm__run_queue_pop(&sched->queue);
-    }
-    if (!task) {
-        task = rusm__run_queue_pop_pinned(&sched->queue);
-    }
     return task ? task : from_lane(sched);
 }
 

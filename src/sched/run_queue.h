@@ -49,6 +49,9 @@ void rusm__run_queue_push(struct rusm__run_queue *queue, struct rusm__task *task
 void rusm__run_queue_push_pinned(struct rusm__run_queue *queue, struct rusm__task *task);
 struct rusm__task *rusm__run_queue_pop(struct rusm__run_queue *queue); /* the oldest */
 struct rusm__task *rusm__run_queue_pop_pinned(struct rusm__run_queue *queue);
+/* The one that has waited longest, pinned or not; NULL when there is none. A pinned task is not
+ * overtaken by what was queued after it, nor does it overtake. */
+struct rusm__task *rusm__run_queue_next(struct rusm__run_queue *queue);
 
 /* Owner of `to`, whose ring is empty: take up to half of `from` and return one of them. */
 struct rusm__task *rusm__run_queue_steal(struct rusm__run_queue *to, struct rusm__run_queue *from);

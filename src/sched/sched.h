@@ -22,6 +22,7 @@ struct rusm__sched;
 
 struct rusm__task {
     struct rusm__task *next; /* the queue that it is in */
+    uint32_t ticket;         /* of a queued pinned task: how many were queued before it */
     uint16_t home;           /* where a pinned task runs */
     bool pinned;
 };

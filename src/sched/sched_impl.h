@@ -33,7 +33,6 @@ struct rusm__sched {
     struct rusm__task *lane; /* the fast lane: what the running task woke last */
     uint32_t lane_runs;      /* tasks run from the lane in a row */
     uint32_t runs;           /* since the last look at the clock and the inbox */
-    uint32_t picks;          /* tasks taken from the queues */
     uint64_t last_poll_ns;
     struct rusm__wheel wheel;
     struct rusm__qs_member *qs;

@@ -104,6 +104,50 @@ static void queue_pinned_tasks_stay_apart(void **state) {
     assert_null(rusm__run_queue_pop_pinned(&queue));
 }
 
+/* Wherever the shared tasks before and after it lie: in the ring, beyond it, around its end. */
+static void queue_pinned_task_keeps_its_place(void **state) {
+    static const int before[] = {0, 1, 100, 255, 256, 257, 700};
+    (void)state;
+    for (unsigned i = 0; i < sizeof(before) / sizeof(before[0]); i++) {
+        struct item pinned = {.number = MANY};
+        push(0, (unsigned)before[i]);
+        rusm__run_queue_push_pinned(&queue, &pinned.task);
+        push((unsigned)before[i], (unsigned)before[i] + 300);
+        for (int k = 0; k < before[i]; k++) {
+            assert_int_equal(number_of(rusm__run_queue_next(&queue)), k);
+        }
+        assert_int_equal(number_of(rusm__run_queue_next(&queue)), MANY);
+        for (int k = before[i]; k < before[i] + 300; k++) {
+            assert_int_equal(number_of(rusm__run_queue_next(&queue)), k);
+        }
+        assert_null(rusm__run_queue_next(&queue));
+    }
+}
+
+/* One that queues itself again after each turn gets every second turn beside one shared task, and
+ * one in a hundred beside ninety-nine. */
+static void queue_pinned_task_gets_its_share(void **state) {
+    (void)state;
+    for (unsigned others = 1; others < 600; others += 98) {
+        struct item pinned = {.number = MANY};
+        unsigned turns = 0;
+        push(0, others);
+        rusm__run_queue_push_pinned(&queue, &pinned.task);
+        for (unsigned i = 0; i < 10 * (others + 1); i++) {
+            struct rusm__task *task = rusm__run_queue_next(&queue);
+            if (task == &pinned.task) {
+                turns++;
+                rusm__run_queue_push_pinned(&queue, task);
+            } else {
+                rusm__run_queue_push(&queue, task);
+            }
+        }
+        assert_int_equal(turns, 10);
+        while (rusm__run_queue_next(&queue)) {
+        }
+    }
+}
+
 static void queue_thief_takes_the_older_half(void **state) {
     (void)state;
     push(0, 11);
@@ -263,6 +307,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(queue_is_first_in_first_out_beyond_the_ring, start, stop),
         cmocka_unit_test_setup_teardown(queue_goes_around_fairly, start, stop),
         cmocka_unit_test_setup_teardown(queue_pinned_tasks_stay_apart, start, stop),
+        cmocka_unit_test_setup_teardown(queue_pinned_task_keeps_its_place, start, stop),
+        cmocka_unit_test_setup_teardown(queue_pinned_task_gets_its_share, start, stop),
         cmocka_unit_test_setup_teardown(queue_thief_takes_the_older_half, start, stop),
         cmocka_unit_test_setup_teardown(queue_thief_takes_overflow_of_an_empty_ring, start, stop),
         cmocka_unit_test_setup_teardown(queue_counters_go_around, start, stop),
