@@ -80,6 +80,7 @@ static void grow_locked(struct rusm__registry *registry, struct rusm__registry_s
                         struct rusm__qs_member *qs) {
     struct rusm__word_table *old = atomic_load_explicit(&shard->table, memory_order_relaxed);
     uint64_t epoch = atomic_load_explicit(&registry->qs->epoch, memory_order_acquire);
+    /* By then the last table has been reclaimed (see qs.h), so nobody walks its links. */
     if (shard->words <= old->mask || (shard->grown_epoch && epoch < shard->grown_epoch + 3)) {
         return;
     }
@@ -94,7 +95,8 @@ static void grow_locked(struct rusm__registry *registry, struct rusm__registry_s
         }
     }
     atomic_store_explicit(&shard->table, table, memory_order_release);
-    shard->grown_epoch = epoch;
+    /* relaxed: our own member's; what the reclamation of the old table counts from */
+    shard->grown_epoch = atomic_load_explicit(&qs->seen, memory_order_relaxed);
     rusm__qs_retire(registry->qs, qs, &old->qs, reclaim_table);
 }
 

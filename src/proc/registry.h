@@ -56,7 +56,7 @@ struct rusm__registry_shard {
     _Alignas(64) pthread_mutex_t lock;
     _Atomic(struct rusm__word_table *) table;
     uint32_t words;
-    uint64_t grown_epoch; /* of the reclamation domain, at the last growth */
+    uint64_t grown_epoch; /* that the grower had seen at the last growth; 0 = none */
 };
 
 struct rusm__registry {
