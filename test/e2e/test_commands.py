@@ -79,5 +79,52 @@ def no_grant_no_output():
     contains(errors, "normal")  # without the grant it cannot see STATUS
 
 
+def run_with_folder(options):
+    """What a command with `data` as /data prints, and the app's folder looked at."""
+    with status_app() as app:
+        text = (app.path / "rusm.toml").read_text()
+        folder = '{ host = "data", guest = "/data"' + options + " }"
+        app.manifest(text.replace("env =", f"preopen = [{folder}]\nenv ="))
+        (app.path / "data").mkdir()
+        (app.path / "data/in.txt").write_text("for guests")
+        with app.start("run", env={"STATUS": "0"}) as node:
+            node.expect_logged("exit   status#")
+            node.stop()
+            return node.out(), (app.path / "data/out.txt").exists()
+
+
+@case
+def no_folder_no_files():
+    out, _ = run_status("0")
+    contains(out, "read=None written=false")
+
+
+@case
+def folder_is_read_only_by_default():
+    """189, 190"""
+    for options in ("", ", read-only = true"):
+        out, written = run_with_folder(options)
+        contains(out, 'read=Some("for guests") written=false')
+        same(written, False, "written")
+
+
+@case
+def folder_to_write_to():
+    out, written = run_with_folder(", read-only = false")
+    contains(out, 'read=Some("for guests") written=true')
+    same(written, True, "written")
+
+
+@case
+def folder_that_is_missing():
+    """189 says that the process crashes; it is said before anything starts"""
+    with status_app() as app:
+        text = (app.path / "rusm.toml").read_text()
+        app.manifest(text.replace("env =", 'preopen = [{ host = "no", guest = "/no" }]\nenv ='))
+        result = app.rusm("run").expect(1, err="run failed: ")
+        contains(result.err, "preopen of [capabilities.c]")
+        contains(result.err, "no: No such file or directory")
+
+
 if __name__ == "__main__":
     main()

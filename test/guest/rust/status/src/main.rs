@@ -5,6 +5,9 @@
 fn main() {
     let status = std::env::var("STATUS").unwrap_or_default();
     println!("STATUS={status} HOME={:?}", std::env::var("HOME").ok());
+    let read = std::fs::read_to_string("/data/in.txt").ok();
+    let written = std::fs::write("/data/out.txt", "by a guest").is_ok();
+    println!("read={read:?} written={written}");
     eprintln!("status: about to end");
     match status.parse() {
         Ok(code) => std::process::exit(code),
