@@ -9,7 +9,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 
-enum { TRY_EVERY = 64, MAX_NESTING = 8 };
+enum { MAX_NESTING = 8 };
 
 /* ---- records of plain threads ---- */
 
@@ -119,41 +119,48 @@ static void try_advance(struct rusm__qs *qs) {
     }
 }
 
-static size_t reclaim_bucket(struct rusm__qs_bucket *bucket) {
+/* Frees at most that many of the list; returns how many. */
+static size_t reclaim_list(struct rusm__qs_node **list, size_t most) {
     size_t count = 0;
-    struct rusm__qs_node *node = bucket->first;
-    bucket->first = NULL;
-    while (node) {
-        struct rusm__qs_node *next = node->next;
+    for (; *list && count < most; count++) {
+        struct rusm__qs_node *node = *list;
+        *list = node->next;
         node->reclaim(node);
-        node = next;
-        count++;
     }
     return count;
 }
 
-static size_t reclaim_ripe(struct rusm__qs_bucket *buckets, uint64_t epoch) {
-    size_t count = 0;
+static void ripen(struct rusm__qs_bucket *bucket, struct rusm__qs_node **ripe) {
+    if (bucket->first) {
+        bucket->last->next = *ripe;
+        *ripe = bucket->first;
+        bucket->first = NULL;
+    }
+}
+
+static void ripen_all(struct rusm__qs_bucket *buckets, uint64_t epoch,
+                      struct rusm__qs_node **ripe) {
     for (unsigned i = 0; i < RUSM__QS_BUCKETS; i++) {
-        if (buckets[i].first && epoch >= buckets[i].epoch + 2) {
-            count += reclaim_bucket(&buckets[i]);
+        if (epoch >= buckets[i].epoch + 2) {
+            ripen(&buckets[i], ripe);
         }
     }
-    return count;
 }
 
 /* tag is one past the epoch that the retiring thread has seen. A bucket with another tag is at
  * least RUSM__QS_BUCKETS epochs older, hence ripe. */
-static size_t put(struct rusm__qs_bucket *buckets, uint64_t tag, struct rusm__qs_node *node) {
+static void put(struct rusm__qs_bucket *buckets, uint64_t tag, struct rusm__qs_node *node,
+                struct rusm__qs_node **ripe) {
     struct rusm__qs_bucket *bucket = &buckets[tag % RUSM__QS_BUCKETS];
-    size_t freed = 0;
     if (bucket->epoch != tag) {
-        freed = reclaim_bucket(bucket);
+        ripen(bucket, ripe);
         bucket->epoch = tag;
+    }
+    if (!bucket->first) {
+        bucket->last = node;
     }
     node->next = bucket->first;
     bucket->first = node;
-    return freed;
 }
 
 static void reclaim_outside(struct rusm__qs *qs, uint64_t epoch) {
@@ -161,22 +168,20 @@ static void reclaim_outside(struct rusm__qs *qs, uint64_t epoch) {
         pthread_mutex_trylock(&qs->lock) != 0) {
         return;
     }
-    size_t freed = reclaim_ripe(qs->outside, epoch);
+    struct rusm__qs_node *ripe = NULL;
+    ripen_all(qs->outside, epoch, &ripe);
+    size_t freed = reclaim_list(&ripe, SIZE_MAX);
     atomic_fetch_sub_explicit(&qs->outside_pending, freed, memory_order_relaxed);
     pthread_mutex_unlock(&qs->lock);
-}
-
-static void reclaim(struct rusm__qs *qs, struct rusm__qs_member *member) {
-    uint64_t epoch = atomic_load_explicit(&qs->epoch, memory_order_acquire);
-    member->pending -= reclaim_ripe(member->buckets, epoch);
-    reclaim_outside(qs, epoch);
 }
 
 /* ---- members ---- */
 
 int rusm__qs_init(struct rusm__qs *qs, size_t member_count) {
     *qs = (struct rusm__qs){.member_count = member_count};
-    qs->members = rusm__mem_try_zalloc(member_count * sizeof(*qs->members));
+    /* Over-aligned: each member has cache lines of its own. */
+    qs->members =
+        rusm__mem_try_zalloc_aligned(member_count * sizeof(*qs->members), RUSM__CACHELINE);
     if (!qs->members) {
         return RUSM_ENOMEM;
     }
@@ -185,15 +190,18 @@ int rusm__qs_init(struct rusm__qs *qs, size_t member_count) {
     return RUSM_OK;
 }
 
+static void reclaim_all(struct rusm__qs_bucket *buckets, struct rusm__qs_node *ripe) {
+    for (unsigned i = 0; i < RUSM__QS_BUCKETS; i++) {
+        ripen(&buckets[i], &ripe);
+    }
+    reclaim_list(&ripe, SIZE_MAX);
+}
+
 void rusm__qs_fini(struct rusm__qs *qs) {
     for (size_t i = 0; i < qs->member_count; i++) {
-        for (unsigned b = 0; b < RUSM__QS_BUCKETS; b++) {
-            reclaim_bucket(&qs->members[i].buckets[b]);
-        }
+        reclaim_all(qs->members[i].buckets, qs->members[i].ripe);
     }
-    for (unsigned b = 0; b < RUSM__QS_BUCKETS; b++) {
-        reclaim_bucket(&qs->outside[b]);
-    }
+    reclaim_all(qs->outside, NULL);
     pthread_mutex_destroy(&qs->lock);
     rusm__mem_free(qs->members);
 }
@@ -222,29 +230,39 @@ void rusm__qs_offline(struct rusm__qs_member *member) {
     atomic_store_explicit(&member->seen, 0, memory_order_release);
 }
 
+static void try_to_move_on(struct rusm__qs *qs, struct rusm__qs_member *member, uint64_t epoch) {
+    member->retired = 0;
+    member->turns = 0;
+    /* relaxed: a stale zero leaves it to a later turn */
+    if (member->pending > 0 ||
+        atomic_load_explicit(&qs->outside_pending, memory_order_relaxed) > 0) {
+        try_advance(qs);
+        reclaim_outside(qs, epoch);
+    }
+}
+
 void rusm__qs_quiesce(struct rusm__qs *qs, struct rusm__qs_member *member) {
     uint64_t epoch = atomic_load_explicit(&qs->epoch, memory_order_acquire);
     if (epoch != atomic_load_explicit(&member->seen, memory_order_relaxed)) {
         /* release: the reads of earlier steps are over; pairs with the acquire in everybody_saw */
         atomic_store_explicit(&member->seen, epoch, memory_order_release);
-        if (member->pending > 0) {
-            member->pending -= reclaim_ripe(member->buckets, epoch);
-        }
+        ripen_all(member->buckets, epoch, &member->ripe);
     }
-    if (++member->since_try >= TRY_EVERY) {
-        member->since_try = 0;
-        if (member->pending > 0 ||
-            atomic_load_explicit(&qs->outside_pending, memory_order_relaxed) > 0) {
-            try_advance(qs);
-            reclaim_outside(qs, epoch);
-        }
+    if (member->ripe) {
+        member->pending -= reclaim_list(&member->ripe, RUSM__QS_FREE_AT_ONCE);
+    }
+    if (++member->turns >= RUSM__QS_TRY_TURNS || member->retired >= RUSM__QS_TRY_RETIRED) {
+        try_to_move_on(qs, member, epoch);
     }
 }
 
 bool rusm__qs_drain(struct rusm__qs *qs, struct rusm__qs_member *member) {
     for (unsigned round = 0; round < 4 && member->pending > 0; round++) {
         try_advance(qs);
-        reclaim(qs, member);
+        uint64_t epoch = atomic_load_explicit(&qs->epoch, memory_order_acquire);
+        ripen_all(member->buckets, epoch, &member->ripe);
+        member->pending -= reclaim_list(&member->ripe, SIZE_MAX);
+        reclaim_outside(qs, epoch);
     }
     return member->pending == 0;
 }
@@ -255,16 +273,19 @@ void rusm__qs_retire(struct rusm__qs *qs, struct rusm__qs_member *member,
     if (member) {
         uint64_t seen = atomic_load_explicit(&member->seen, memory_order_relaxed);
         RUSM_ASSERT(seen != 0);
-        member->pending += 1;
-        member->pending -= put(member->buckets, seen + 1, node);
+        put(member->buckets, seen + 1, node, &member->ripe);
+        member->pending++;
+        member->retired++;
         return;
     }
     pthread_mutex_lock(&qs->lock);
     /* The caller unlinked before; the fence keeps the epoch from being read earlier. */
     atomic_thread_fence(memory_order_seq_cst);
     uint64_t epoch = atomic_load_explicit(&qs->epoch, memory_order_acquire);
-    size_t freed = put(qs->outside, epoch + 1, node);
+    struct rusm__qs_node *ripe = NULL;
+    put(qs->outside, epoch + 1, node, &ripe);
     atomic_fetch_add_explicit(&qs->outside_pending, 1, memory_order_relaxed);
+    size_t freed = reclaim_list(&ripe, SIZE_MAX);
     atomic_fetch_sub_explicit(&qs->outside_pending, freed, memory_order_relaxed);
     pthread_mutex_unlock(&qs->lock);
 }

@@ -9,7 +9,12 @@
  * The epoch only moves on when every online member has seen it. A member that retires has seen
  * epoch L; the domain is then at L or L + 1, so a reader may have joined at L + 1 at the latest.
  * The object is tagged L + 1 and freed at L + 3: by then every such reader was quiescent. The spare
- * epoch is what lets quiesce do without a fence. */
+ * epoch is what lets quiesce do without a fence.
+ *
+ * Moving the epoch on costs every member a few transfers of cache lines between cores, each as much
+ * as several short steps. So it is tried only after many objects were retired or many turns passed,
+ * and a member that retires nothing causes nothing. What has become free is freed a few at a time,
+ * so that no turn pays for all that piled up behind another member's long step. */
 #ifndef RUSM__SYNC_QS_H
 #define RUSM__SYNC_QS_H
 
@@ -26,28 +31,36 @@ struct rusm__qs_node {
     void (*reclaim)(struct rusm__qs_node *node);
 };
 
-enum { RUSM__QS_BUCKETS = 4 };
+enum {
+    RUSM__QS_BUCKETS = 4,
+    RUSM__QS_TRY_RETIRED = 512, /* objects that a member retires between two tries to move on */
+    RUSM__QS_TRY_TURNS = 1024,  /* its turns between two tries, if anything waits */
+    RUSM__QS_FREE_AT_ONCE = 16,
+};
 
 /* What waits for one epoch. */
 struct rusm__qs_bucket {
     struct rusm__qs_node *first;
+    struct rusm__qs_node *last; /* of a bucket that is not empty */
     uint64_t epoch;
 };
 
 struct rusm__qs_member {
     /* Written by its thread, read by whoever tries to move the epoch on. 0 = offline. */
-    _Atomic uint64_t seen;
+    _Alignas(RUSM__CACHELINE) _Atomic uint64_t seen;
     /* Its thread only. */
-    struct rusm__qs_bucket buckets[RUSM__QS_BUCKETS];
-    size_t pending;
-    uint32_t since_try;
-    char pad[RUSM__CACHELINE];
+    _Alignas(RUSM__CACHELINE) struct rusm__qs_bucket buckets[RUSM__QS_BUCKETS];
+    struct rusm__qs_node *ripe; /* may be freed */
+    size_t pending;             /* in the buckets or ripe */
+    uint32_t retired;           /* since the last try */
+    uint32_t turns;             /* likewise */
 };
 
 struct rusm__qs {
-    _Atomic uint64_t epoch;
-    char pad[RUSM__CACHELINE];
-    struct rusm__qs_member *members; /* fixed at init */
+    /* Any thread; changes rarely. */
+    _Alignas(RUSM__CACHELINE) _Atomic uint64_t epoch;
+    /* Fixed at init. */
+    _Alignas(RUSM__CACHELINE) struct rusm__qs_member *members;
     size_t member_count;
     /* What plain threads retired; guarded by lock. */
     pthread_mutex_t lock;

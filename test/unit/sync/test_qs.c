@@ -49,7 +49,7 @@ static void retire_outside(struct rusm__qs *qs, unsigned *freed) {
 
 /* As many quiescent points of one member as could ever be needed for one epoch. */
 static void quiesce_often(struct rusm__qs *qs, size_t member) {
-    for (unsigned i = 0; i < 1000; i++) {
+    for (unsigned i = 0; i < 8 * RUSM__QS_TRY_TURNS; i++) {
         rusm__qs_quiesce(qs, &qs->members[member]);
     }
 }
@@ -169,6 +169,30 @@ static void qs_readers_outside_hold_the_epoch(void **state) {
     rusm__qs_fini(&qs);
 }
 
+/* A pile behind a member in mid-step is freed over many turns, not in one. */
+static void qs_frees_a_pile_bit_by_bit(void **state) {
+    enum { PILE = 10000 };
+    struct rusm__qs qs;
+    unsigned freed = 0;
+    (void)state;
+    init(&qs, 2);
+    rusm__qs_online(&qs, &qs.members[0]);
+    rusm__qs_online(&qs, &qs.members[1]);
+    for (unsigned i = 0; i < PILE; i++) {
+        retire(&qs, 0, &freed);
+        rusm__qs_quiesce(&qs, &qs.members[0]);
+    }
+    assert_int_equal(freed, 0);
+    while (freed < PILE) {
+        unsigned before = freed;
+        rusm__qs_quiesce(&qs, &qs.members[0]);
+        rusm__qs_quiesce(&qs, &qs.members[1]);
+        assert_true(freed - before <= RUSM__QS_FREE_AT_ONCE);
+    }
+    assert_int_equal(qs.members[0].pending, 0);
+    rusm__qs_fini(&qs);
+}
+
 static void qs_domains_do_not_wait_for_each_other(void **state) {
     struct rusm__qs one, two;
     unsigned freed = 0;
@@ -237,7 +261,7 @@ static void move_the_epoch(int signal) {
     }
     other->pending = 1; /* a reason to move on; nothing is in the buckets */
     uint64_t wanted = atomic_load(&shaken.epoch) + 5;
-    for (unsigned i = 0; i < 1000 && atomic_load(&shaken.epoch) < wanted; i++) {
+    for (unsigned i = 0; i < 10 * RUSM__QS_TRY_TURNS && atomic_load(&shaken.epoch) < wanted; i++) {
         rusm__qs_quiesce(&shaken, other);
     }
     other->pending = 0;
@@ -432,6 +456,7 @@ int main(void) {
         cmocka_unit_test(qs_drains_before_a_sleep),
         cmocka_unit_test(qs_keeps_epochs_apart),
         cmocka_unit_test(qs_readers_outside_hold_the_epoch),
+        cmocka_unit_test(qs_frees_a_pile_bit_by_bit),
         cmocka_unit_test(qs_domains_do_not_wait_for_each_other),
         cmocka_unit_test(qs_plain_threads_retire_too),
         cmocka_unit_test(qs_fini_frees_the_rest),
