@@ -7,6 +7,7 @@
 
 #include "rusm/error.h"
 
+#include "base/log.h"
 #include "proc/proc.h"
 #include "sandbox/lines.h"
 
@@ -59,7 +60,9 @@ static void crash(struct rusm__body *body, rusm_proc *self, const char *text,
 static void settle_trap(struct rusm__body *body, rusm_proc *self) {
     const char *cause = "";
     const char *backtrace = "";
-    int kind = rusm_engine_instance_error(body->instance, &cause, &backtrace);
+    /* Reading symbols takes its time: nobody pays for a trace that is not written down. */
+    bool told = rusm__log_wants(RUSM__LOG_ERROR);
+    int kind = rusm_engine_instance_error(body->instance, &cause, told ? &backtrace : NULL);
     struct rusm__buf text;
     rusm__buf_init(&text);
     add_cause(body, kind, cause ? cause : "", &text);
