@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Count test cases: count-tests.py --junit FILE [--cargo LOG]
+"""Count test cases: count-tests.py --junit FILE... [--cargo LOG]
 
 Reads what ctest and `cargo test` left. A program counts as the cases that it reports (cmocka's
 summary, or lines "ok NAME" and "not ok NAME"), or as one case if it reports none; a program that
@@ -28,7 +28,12 @@ def cases(output):
 
 def count_junit(path):
     passed = failed = 0
-    for case in xml.etree.ElementTree.parse(path).getroot().iter("testcase"):
+    try:
+        root = xml.etree.ElementTree.parse(path).getroot()
+    except (OSError, xml.etree.ElementTree.ParseError) as error:
+        print(f"failed: no result of ctest ({error})")
+        return 0, 1
+    for case in root.iter("testcase"):
         output = case.findtext("system-out") or ""
         good, bad = cases(output)
         if case.get("status") == "run":
@@ -52,18 +57,14 @@ def count_cargo(path):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--junit", required=True)
+    parser.add_argument("--junit", nargs="+", required=True)
     parser.add_argument("--cargo")
     options = parser.parse_args()
-    try:
-        passed, failed = count_junit(options.junit)
-    except (OSError, xml.etree.ElementTree.ParseError) as error:
-        print(f"failed: no result of ctest ({error})")
-        passed, failed = 0, 1
+    counts = [count_junit(path) for path in options.junit]
     if options.cargo:
-        more_passed, more_failed = count_cargo(options.cargo)
-        passed += more_passed
-        failed += more_failed
+        counts.append(count_cargo(options.cargo))
+    passed = sum(good for good, _ in counts)
+    failed = sum(bad for _, bad in counts)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0
 
