@@ -9,6 +9,7 @@
 #define RUSM_TEST_PUPPET_H
 
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -39,10 +40,12 @@ static inline void nap_ms(long ms) {
 #define WAIT_FOR(condition)                                                                        \
     do {                                                                                           \
         uint64_t until_ = rusm_now_ns() + PATIENCE_S * 1000000000ull;                              \
-        while (!(condition) && rusm_now_ns() < until_) {                                           \
+        bool holds_ = (condition);                                                                 \
+        while (!holds_ && rusm_now_ns() < until_) {                                                \
             nap_ms(1);                                                                             \
+            holds_ = (condition);                                                                  \
         }                                                                                          \
-        assert_true(condition);                                                                    \
+        _assert_true(holds_, #condition, __FILE__, __LINE__);                                      \
     } while (0)
 
 static inline void patience(struct timespec *out) {

@@ -87,12 +87,14 @@ static int stop(void **state) {
 
 #define WAIT_FOR(condition)                                                                        \
     do {                                                                                           \
+        const struct timespec pause_ = {.tv_nsec = 500000};                                        \
         uint64_t until_ = rusm_now_ns() + PATIENCE_S * RUSM__SECOND;                               \
-        while (!(condition) && rusm_now_ns() < until_) {                                           \
-            const struct timespec pause_ = {.tv_nsec = 500000};                                    \
+        bool holds_ = (condition);                                                                 \
+        while (!holds_ && rusm_now_ns() < until_) {                                                \
             nanosleep(&pause_, NULL);                                                              \
+            holds_ = (condition);                                                                  \
         }                                                                                          \
-        assert_true(condition);                                                                    \
+        _assert_true(holds_, #condition, __FILE__, __LINE__);                                      \
     } while (0)
 
 /* ---- work arrives ---- */

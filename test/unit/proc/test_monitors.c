@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+/* Monitors: one DOWN each, exactly once, with the reason; none after a demonitor. */
+#include "unit/proc/puppet.h"
+
+#include "proc/proc_impl.h"
+
+static rusm_runtime *rt;
+
+static int start_two(void **state) {
+    (void)state;
+    rt = start_runtime(2);
+    return 0;
+}
+
+static int stop(void **state) {
+    (void)state;
+    rusm_runtime_stop(rt);
+    return 0;
+}
+
+static void assert_down(struct puppet_mail mail, rusm_pid from, uint64_t ref, rusm_exit_kind kind,
+                        const char *text) {
+    assert_int_equal(mail.kind, RUSM_MSG_DOWN);
+    assert_true(mail.from == from);
+    assert_true(mail.ref == ref);
+    assert_int_equal(mail.exit_kind, kind);
+    assert_string_equal(mail.text, text);
+    assert_int_equal(mail.len, strlen(text));
+}
+
+/* No more mail than `count` came, now or soon. */
+static void assert_no_more(struct puppet *puppet, size_t count) {
+    nap_ms(2);
+    puppet_settle(puppet);
+    assert_int_equal(puppet_mail_count(puppet), count);
+}
+
+static uint32_t monitors_on(rusm_pid pid) {
+    rusm_proc_info *info;
+    assert_int_equal(rusm_pid_info(rt, pid, &info), RUSM_OK);
+    uint32_t count = info->monitors;
+    rusm_proc_info_free(info);
+    return count;
+}
+
+static void down_says_how_it_ended(void **state) {
+    static const struct puppet_end ends[] = {{RUSM_EXIT_NORMAL, NULL},
+                                             {RUSM_EXIT_NORMAL, "done"},
+                                             {RUSM_EXIT_CRASHED, "it broke"},
+                                             {RUSM_EXIT_CRASHED, ""},
+                                             {RUSM_EXIT_KILLED, "by me"}};
+    (void)state;
+    struct puppet watcher;
+    puppet_start(&watcher, rt);
+    for (unsigned i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        struct puppet target;
+        puppet_start(&target, rt);
+        uint64_t ref = puppet_monitor(&watcher, target.pid);
+        rusm_pid pid = target.pid;
+        puppet_end_with(&target, ends[i].kind, ends[i].text);
+        assert_down(puppet_wait_mail(&watcher, i), pid, ref, ends[i].kind,
+                    ends[i].text ? ends[i].text : "");
+    }
+    assert_no_more(&watcher, sizeof(ends) / sizeof(ends[0]));
+}
+
+static void down_cuts_a_long_reason(void **state) {
+    static char text[6000];
+    (void)state;
+    struct puppet watcher, target;
+    memset(text, 'r', sizeof(text) - 1);
+    puppet_start(&watcher, rt);
+    puppet_start(&target, rt);
+    puppet_monitor(&watcher, target.pid);
+    puppet_end_with(&target, RUSM_EXIT_CRASHED, text);
+    assert_int_equal(puppet_wait_mail(&watcher, 0).len, 4096);
+}
+
+static void down_of_the_dead_is_noproc(void **state) {
+    (void)state;
+    struct puppet watcher, target;
+    puppet_start(&watcher, rt);
+    puppet_start(&target, rt);
+    rusm_pid pid = target.pid;
+    puppet_end_with(&target, RUSM_EXIT_NORMAL, NULL);
+    const rusm_pid nobody[] = {pid, 0, 123456789, UINT64_MAX};
+    for (unsigned i = 0; i < 4; i++) {
+        uint64_t ref = puppet_monitor(&watcher, nobody[i]);
+        assert_down(puppet_wait_mail(&watcher, i), nobody[i], ref, RUSM_EXIT_NOPROC, "");
+    }
+    assert_no_more(&watcher, 4);
+}
+
+static void down_comes_once_for_each_monitor(void **state) {
+    enum { WATCHERS = 5, EACH = 8 };
+    (void)state;
+    struct puppet watchers[WATCHERS], target;
+    uint64_t refs[WATCHERS][EACH];
+    puppet_start(&target, rt);
+    for (unsigned w = 0; w < WATCHERS; w++) {
+        puppet_start(&watchers[w], rt);
+        for (unsigned i = 0; i < EACH; i++) {
+            refs[w][i] = puppet_monitor(&watchers[w], target.pid);
+        }
+    }
+    puppet_settle(&target);
+    assert_int_equal(monitors_on(target.pid), WATCHERS * EACH);
+    puppet_end_with(&target, RUSM_EXIT_CRASHED, "all");
+    for (unsigned w = 0; w < WATCHERS; w++) {
+        puppet_wait_mail(&watchers[w], EACH - 1);
+        assert_no_more(&watchers[w], EACH);
+        for (unsigned i = 0; i < EACH; i++) {
+            unsigned times = 0;
+            for (unsigned k = 0; k < EACH; k++) {
+                times += watchers[w].mail[k].ref == refs[w][i];
+            }
+            assert_int_equal(times, 1);
+        }
+    }
+}
+
+static void monitor_oneself_is_harmless(void **state) {
+    (void)state;
+    struct puppet puppet;
+    puppet_start(&puppet, rt);
+    puppet_monitor(&puppet, puppet.pid);
+    puppet_settle(&puppet);
+    puppet_end_with(&puppet, RUSM_EXIT_NORMAL, NULL);
+}
+
+static void watcher_that_ends_takes_its_monitors_along(void **state) {
+    (void)state;
+    struct puppet watcher, target;
+    puppet_start(&watcher, rt);
+    puppet_start(&target, rt);
+    for (unsigned i = 0; i < 20; i++) {
+        puppet_monitor(&watcher, target.pid);
+    }
+    puppet_settle(&target);
+    assert_int_equal(monitors_on(target.pid), 20);
+    puppet_end_with(&watcher, RUSM_EXIT_NORMAL, NULL);
+    WAIT_FOR(monitors_on(target.pid) == 0);
+}
+
+/* ---- demonitor ---- */
+
+static rusm_step demonitor(rusm_proc *self, void *arg) {
+    rusm_proc_demonitor(self, *(uint64_t *)arg);
+    return RUSM_STEP_WAIT;
+}
+
+static void demonitor_before_the_end(void **state) {
+    (void)state;
+    struct puppet watcher, target;
+    puppet_start(&watcher, rt);
+    puppet_start(&target, rt);
+    uint64_t first = puppet_monitor(&watcher, target.pid);
+    uint64_t second = puppet_monitor(&watcher, target.pid);
+    puppet_do(&watcher, demonitor, &first);
+    puppet_do(&watcher, demonitor, &first); /* unknown by now */
+    puppet_settle(&target);
+    assert_int_equal(monitors_on(target.pid), 1);
+    rusm_pid pid = target.pid;
+    puppet_end_with(&target, RUSM_EXIT_NORMAL, NULL);
+    assert_down(puppet_wait_mail(&watcher, 0), pid, second, RUSM_EXIT_NORMAL, "");
+    assert_no_more(&watcher, 1);
+}
+
+/* The DOWN is already on its way or waits in the mailbox: it is taken out. */
+struct late {
+    rusm_pid target;
+    uint64_t ref;
+    bool received_between;
+    unsigned others; /* messages that must stay */
+    unsigned downs;
+};
+
+static rusm_step demonitor_late(rusm_proc *self, void *arg) {
+    struct late *late = arg;
+    rusm_pid_kill(rusm_proc_runtime(self), late->target);
+    while (rusm_pid_is_alive(rusm_proc_runtime(self), late->target)) {
+    }
+    const struct timespec pause = {.tv_nsec = 3000000}; /* for the DOWN to arrive */
+    nanosleep(&pause, NULL);
+    if (late->received_between) { /* pulls what is new into the own list */
+        rusm_msg_free(rusm_proc_receive(self));
+    }
+    rusm_proc_demonitor(self, late->ref);
+    rusm_msg *msg;
+    while ((msg = rusm_proc_receive(self)) != NULL) {
+        late->downs += rusm_msg_get_kind(msg) == RUSM_MSG_DOWN;
+        late->others += rusm_msg_get_kind(msg) == RUSM_MSG_DATA;
+        rusm_msg_free(msg);
+    }
+    return RUSM_STEP_WAIT;
+}
+
+static rusm_step late_with_mail(rusm_proc *self, void *arg) {
+    (void)send_text(rusm_proc_runtime(self), rusm_proc_pid(self), "own");
+    (void)send_text(rusm_proc_runtime(self), rusm_proc_pid(self), "own");
+    return demonitor_late(self, arg);
+}
+
+/* The home of a pinned process that lives. */
+static uint16_t home_of(rusm_pid pid) {
+    rusm__qs_enter(&rt->qs);
+    uint16_t home = rusm__table_find(&rt->procs->table, pid)->task.home;
+    rusm__qs_exit(&rt->qs);
+    return home;
+}
+
+static void start_pinned(struct puppet *puppet) {
+    puppet_prepare(puppet, rt);
+    rusm_spawn_options options = puppet_options(puppet);
+    options.flags = RUSM_SPAWN_PINNED;
+    assert_int_equal(rusm_proc_spawn(rt, &options, &puppet->pid), RUSM_OK);
+}
+
+static void demonitor_takes_a_queued_down_out(void **state) {
+    (void)state;
+    for (unsigned i = 0; i < 20; i++) {
+        struct puppet watcher, target;
+        start_pinned(&watcher);
+        start_pinned(&target);
+        while (home_of(target.pid) ==
+               home_of(watcher.pid)) { /* it is to end in mid-step of the other */
+            puppet_end_with(&target, RUSM_EXIT_NORMAL, NULL);
+            start_pinned(&target);
+        }
+        struct late late = {.target = target.pid, .received_between = i % 2};
+        late.ref = puppet_monitor(&watcher, target.pid);
+        puppet_settle(&target);
+        puppet_do(&watcher, i % 4 < 2 ? late_with_mail : demonitor_late, &late);
+        puppet_wait_end(&target);
+        assert_no_more(&watcher, 0);
+        assert_int_equal(late.downs, 0);
+        assert_int_equal(late.others, i % 4 < 2 ? 2 - i % 2 : 0);
+        puppet_end_with(&watcher, RUSM_EXIT_NORMAL, NULL);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start_two, stop)
+        TEST(down_says_how_it_ended),      TEST(down_cuts_a_long_reason),
+        TEST(down_of_the_dead_is_noproc),  TEST(down_comes_once_for_each_monitor),
+        TEST(monitor_oneself_is_harmless), TEST(watcher_that_ends_takes_its_monitors_along),
+        TEST(demonitor_before_the_end),    TEST(demonitor_takes_a_queued_down_out),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
