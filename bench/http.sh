@@ -56,7 +56,8 @@ load() { # load URL STATUS
 }
 
 to_us() {
-    awk '{ v = $1 + 0; if ($1 ~ /us$/) print v; else if ($1 ~ /ms$/) print v * 1000; else print v * 1000000 }'
+    awk '{ v = $1 + 0
+           if ($1 ~ /us$/) print v; else if ($1 ~ /ms$/) print v * 1000; else print v * 1000000 }'
 }
 
 declare -A rates p50s p99s

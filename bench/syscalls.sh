@@ -37,6 +37,6 @@ wait "$tracer" 2>/dev/null || true
 cat "$bench_dir/table"
 for call in mmap munmap mprotect madvise ioctl; do
     count=$(awk -v call=$call '$NF == call { print $4 }' "$bench_dir/table")
-    report "syscalls-$call" "$(awk -v n="${count:-0}" -v t="$total" 'BEGIN { printf "%.4f", n / t }')" \
-        calls/request "$(nproc)" "requests=$total"
+    each=$(awk -v n="${count:-0}" -v t="$total" 'BEGIN { printf "%.4f", n / t }')
+    report "syscalls-$call" "$each" calls/request "$(nproc)" "requests=$total"
 done

@@ -60,7 +60,8 @@ report() {
     local name=$1 value=$2 unit=$3 threads=$4 pair
     shift 4
     if [ "$json" = yes ]; then
-        printf '{"name":"%s","value":%s,"unit":"%s","threads":%s' "$name" "$value" "$unit" "$threads"
+        printf '{"name":"%s","value":%s,"unit":"%s","threads":%s' \
+            "$name" "$value" "$unit" "$threads"
         for pair in "$@"; do
             printf ',"%s":%s' "${pair%%=*}" "${pair#*=}"
         done

@@ -160,7 +160,7 @@ impl Fault {
 }
 
 fn classify(error: &wasmtime::Error, starting: bool) -> Kind {
-    if error.is::<PoolConcurrencyLimitError>() || (starting && crate::slots::take_refusal()) {
+    if error.is::<PoolConcurrencyLimitError>() || crate::slots::take_refusal() {
         return Kind::Pool;
     }
     match error.downcast_ref::<Stop>() {

@@ -254,12 +254,15 @@ impl Slots {
         let last = group.accessible[end - 1];
         let scanned = self.pagemap.as_ref().is_some_and(|pagemap| {
             pagemap.each_touched(from as usize, to as usize + last, |start, stop| {
+                // What was accessible in an earlier life may still hold pages, which are zero and
+                // must not be touched.
                 let slot = (start - group.base as usize) / self.stride;
-                let bytes = stop - start;
+                let edge = group.slot_base(slot, self.stride) as usize + group.accessible[slot];
+                let bytes = stop.min(edge).saturating_sub(start);
                 kept[slot] += bytes;
-                if kept[slot] <= self.keep_resident {
-                    // SAFETY: touched pages lie in the accessible part of a dirty slot, which
-                    // nobody uses; the lock of the shard is held.
+                if bytes > 0 && kept[slot] <= self.keep_resident {
+                    // SAFETY: the accessible part of a dirty slot, which nobody uses; the lock of
+                    // the shard is held.
                     unsafe { ptr::write_bytes(start as *mut u8, 0, bytes) };
                 }
             })

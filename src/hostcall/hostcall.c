@@ -110,7 +110,7 @@ static const struct rusm__host_calls table = {
 static void guest_end(struct rusm__guest *guest) {
     struct rusm__calls *calls = rusm__calls_of(guest);
     rusm__guest_kv_end(guest);
-    rusm__timers_fini(&calls->timers);
+    rusm__timers_end(guest);
     rusm__mem_free(calls->trap_text);
     rusm__mem_free(calls->who);
 }
@@ -122,11 +122,14 @@ int rusm__hostcall_open(const struct rusm__hostcall_options *options,
     if (!hostcall)
         return RUSM_ENOMEM;
     hostcall->runtime = options->runtime;
+    rusm__orphans_init(&hostcall->orphans, options->runtime);
     int code = rusm__store_init(&hostcall->store, options->store, options->runtime);
-    if (code < 0)
+    if (code < 0) {
+        rusm__orphans_fini(&hostcall->orphans);
         rusm__mem_free(hostcall);
-    else
+    } else {
         *out_hostcall = hostcall;
+    }
     return code;
 }
 
@@ -134,6 +137,7 @@ void rusm__hostcall_close(struct rusm__hostcall *hostcall) {
     if (!hostcall)
         return;
     rusm__store_fini(&hostcall->store);
+    rusm__orphans_fini(&hostcall->orphans);
     rusm__registered_fini(&hostcall->registered);
     rusm__mem_free(hostcall);
 }

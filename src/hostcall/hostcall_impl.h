@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "hostcall/orphans.h"
 #include "hostcall/gate.h"
 #include "hostcall/hostcall.h"
 #include "hostcall/registry.h"
@@ -18,6 +19,7 @@ struct rusm__hostcall {
     rusm_runtime *runtime;
     struct rusm__store store;
     struct rusm__registered registered;
+    struct rusm__orphans orphans;
 };
 
 /* A timer that the guest set. Handles grow, so an array in order of setting is sorted by handle. */
@@ -25,13 +27,16 @@ struct rusm__guest_timer {
     uint64_t handle;
     uint64_t deadline_ns; /* from here on it has fired, or will without being stopped */
     rusm_timer timer;
-    bool dead; /* cancelled */
+    rusm_pid to;
+    uint32_t weight; /* of its message */
+    bool dead;       /* cancelled */
 };
 
 struct rusm__guest_timers {
     struct rusm__guest_timer *items;
     uint32_t count;
     uint32_t cap;
+    uint64_t bytes; /* weight of what is in the table */
     uint64_t next_handle;
 };
 
@@ -112,7 +117,7 @@ uint32_t rusm__mail_copy(struct rusm__guest *guest, struct rusm__slice bytes, ru
 uint32_t rusm__actor_send_after(struct rusm__guest *guest, uint64_t to, uint64_t delay_ms,
                                 struct rusm__slice message, uint64_t *out_timer);
 uint32_t rusm__actor_cancel_timer(struct rusm__guest *guest, uint64_t timer);
-void rusm__timers_fini(struct rusm__guest_timers *timers);
+void rusm__timers_end(struct rusm__guest *guest); /* the guest has ended */
 /* log.c */
 void rusm__guest_log(struct rusm__guest *guest, uint32_t level, struct rusm__slice text);
 /* The first column of its lines is made anew from this label; false when memory is short. */

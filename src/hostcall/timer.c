@@ -12,11 +12,8 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-#define FIRST_CAP 8u
-
-void rusm__timers_fini(struct rusm__guest_timers *timers) {
-    rusm__mem_free(timers->items);
-}
+#define FIRST_CAP     8u
+#define BYTES_DEFAULT ((uint64_t)256 << 20) /* the runtime's default of a mailbox */
 
 static bool is_armed(const struct rusm__guest_timer *timer, uint64_t now) {
     return !timer->dead && timer->deadline_ns > now;
@@ -25,11 +22,28 @@ static bool is_armed(const struct rusm__guest_timer *timer, uint64_t now) {
 /* Keep what is armed, in order. */
 static void sweep(struct rusm__guest_timers *timers, uint64_t now) {
     uint32_t kept = 0;
+    timers->bytes = 0;
     for (uint32_t i = 0; i < timers->count; i++) {
-        if (is_armed(&timers->items[i], now))
+        if (is_armed(&timers->items[i], now)) {
+            timers->bytes += timers->items[i].weight;
             timers->items[kept++] = timers->items[i];
+        }
     }
     timers->count = kept;
+}
+
+/* Timers live on: those to itself and to the dead are cancelled, the others find a keeper. */
+void rusm__timers_end(struct rusm__guest *guest) {
+    struct rusm__guest_timers *timers = &rusm__calls_of(guest)->timers;
+    struct rusm__orphans *orphans = &rusm__hostcall_of(guest)->orphans;
+    uint64_t now = timers->count ? rusm__clock_ns() : 0;
+    for (uint32_t i = 0; i < timers->count; i++) {
+        const struct rusm__guest_timer *timer = &timers->items[i];
+        if (is_armed(timer, now))
+            rusm__orphans_adopt(orphans, timer->to, timer->timer, timer->deadline_ns);
+    }
+    rusm__mem_free(timers->items);
+    rusm__orphans_target_ended(orphans, guest->pid);
 }
 
 /* Twice as much, up to the limit. */
@@ -58,6 +72,15 @@ static int make_room(struct rusm__guest_timers *timers, uint32_t limit, uint64_t
     return RUSM_OK;
 }
 
+/* The messages of armed timers are held to the same bound as a mailbox. */
+static bool is_too_heavy(struct rusm__guest *guest, size_t more, uint64_t now) {
+    struct rusm__guest_timers *timers = &rusm__calls_of(guest)->timers;
+    uint64_t limit = guest->profile->mailbox_bytes ? guest->profile->mailbox_bytes : BYTES_DEFAULT;
+    if (timers->bytes + more > limit)
+        sweep(timers, now);
+    return timers->bytes + more > limit;
+}
+
 static uint32_t refuse(struct rusm__guest *guest, int code) {
     if (code == RUSM_ELIMIT)
         return rusm__hostcall_trap(guest,
@@ -75,9 +98,17 @@ uint32_t rusm__actor_send_after(struct rusm__guest *guest, uint64_t to, uint64_t
     int code = make_room(timers, guest->profile->max_timers, now);
     if (code < 0)
         return refuse(guest, code);
+    if (is_too_heavy(guest, message.len, now))
+        return rusm__hostcall_trap(guest,
+                                   "armed timers hold %llu bytes of messages, the limit of "
+                                   "`mailbox-bytes` under [capabilities.%s] allows no %zu more",
+                                   (unsigned long long)timers->bytes, guest->profile->name,
+                                   message.len);
     if (rusm__mail_copy(guest, message, &msg) != RUSM__CALL_OK)
         return RUSM__CALL_TRAP;
     struct rusm__guest_timer item = {.handle = timers->next_handle,
+                                     .to = to,
+                                     .weight = (uint32_t)message.len,
                                      .deadline_ns = rusm__deadline_ms(now, delay_ms)};
     code = rusm_timer_send(rusm__runtime_of(guest), item.deadline_ns, to, msg, &item.timer);
     if (code < 0) {
@@ -85,6 +116,7 @@ uint32_t rusm__actor_send_after(struct rusm__guest *guest, uint64_t to, uint64_t
         return refuse(guest, code);
     }
     timers->items[timers->count++] = item;
+    timers->bytes += item.weight;
     *out_timer = timers->next_handle++;
     return RUSM__CALL_OK;
 }

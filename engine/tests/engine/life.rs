@@ -6,7 +6,7 @@ use super::wat::{component, plain};
 use rusm_engine::host::{CALL_TRAP, TICK_STOP, TICK_YIELD};
 
 /// Receives one message and sends it to process 7.
-fn echo() -> String {
+pub fn echo() -> String {
     component(
         r#"(import "host" "receive" (func $receive (param i32)))
            (import "host" "send" (func $send (param i64 i32 i32)))

@@ -9,5 +9,6 @@ mod life;
 mod limits;
 mod modules;
 mod prepare;
+mod small;
 mod wasi;
 mod wat;

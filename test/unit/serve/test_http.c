@@ -198,8 +198,7 @@ static void refuses_bad_heads(void **state) {
         "GET / HTTP/1.1\r\n X: a\r\nHost: a\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\r\n: x\r\n\r\n",
         "GET / HTTP/1.1\r\nHo st: a\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost: a\r\nX: a\x01"
-        "b\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nX: a\001b\r\n\r\n",
         "GET / HTTP/1.1 \r\nHost: a\r\n\r\n",
         "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET /a\x80 HTTP/1.1\r\nHost: a\r\n\r\n",

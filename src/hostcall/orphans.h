@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/* Timers that outlive the guest that set them, as they should, but not their target.
+ *
+ * While a guest lives, its timers are bounded by its own profile. When it ends, those to itself and
+ * to the dead are cancelled; the others are kept here under their target, so many per target and
+ * per node, and cancelled when the target ends. Only guests are told of as ended: a timer to a
+ * native process stays until it fires.
+ *
+ * Threads: any; one lock, taken at the end of guests that leave timers or while there are any. */
+#ifndef RUSM__HOSTCALL_ORPHANS_H
+#define RUSM__HOSTCALL_ORPHANS_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "rusm/process.h"
+
+enum {
+    RUSM__ORPHANS_PER_TARGET = 1024,
+    RUSM__ORPHANS_PER_NODE = 65536,
+    RUSM__ORPHANS_BUCKETS = 4096,
+};
+
+struct rusm__orphan {
+    struct rusm__orphan *next;
+    rusm_pid to;
+    rusm_timer timer;
+    uint64_t deadline_ns;
+};
+
+struct rusm__orphans {
+    rusm_runtime *runtime;
+    _Atomic size_t count; /* written under the lock, read without it */
+    pthread_mutex_t lock;
+    struct rusm__orphan *buckets[RUSM__ORPHANS_BUCKETS]; /* by target; guarded by lock */
+};
+
+void rusm__orphans_init(struct rusm__orphans *orphans, rusm_runtime *runtime);
+void rusm__orphans_fini(struct rusm__orphans *orphans); /* the runtime has stopped */
+
+/* The setter of an armed timer has ended: keep it, or cancel it if its target is dead or a bound is
+ * reached (told in the log, once in a while). */
+void rusm__orphans_adopt(struct rusm__orphans *orphans, rusm_pid to, rusm_timer timer,
+                         uint64_t deadline_ns);
+
+/* A guest has ended and is not found any more: cancel what was kept for it. */
+void rusm__orphans_target_ended(struct rusm__orphans *orphans, rusm_pid target);
+
+#endif
