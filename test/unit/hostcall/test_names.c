@@ -4,8 +4,8 @@
 
 #define REGISTER(at, len)   "(call $register (i32.const " #at ") (i32.const " #len "))"
 #define UNREGISTER(at, len) "(call $unregister (i32.const " #at ") (i32.const " #len "))"
-#define WHEREIS(at, n)      "(call $whereis (i32.const " #at ") (i32.const " #n ") (i32.const 1024))"
-#define SAY_FOUND           "(call $say_u32 (i32.load8_u (i32.const 1024)))"
+#define WHEREIS(at, n)      "(call $whereis (i32.const " #at ") (i32.const " #n ") (i32.const 992))"
+#define SAY_FOUND           "(call $say_u32 (i32.load8_u (i32.const 992)))"
 
 static void a_name_has_one_holder_until_it_ends(void **state) {
     struct world *w = *state;
