@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # The engine: a Rust static library, built by cargo in one target folder for all configurations.
-# The folder is shared, so the sanitizer builds and the clang build find the archive made already.
+# The folder is shared, so that other builds find the archive made already; an archive that cargo
+# leaves as it is makes nobody link again.
 find_program(RUSM_CARGO cargo REQUIRED)
 set(RUSM_ENGINE_ARCHIVE ${RUSM_CARGO_TARGET_DIR}/release/librusm_engine.a)
 file(GLOB_RECURSE engine_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/engine/src/*.rs)
@@ -8,8 +9,6 @@ add_custom_command(
     OUTPUT ${RUSM_ENGINE_ARCHIVE}
     COMMAND ${RUSM_CARGO} build --release --locked --lib
         --manifest-path ${CMAKE_SOURCE_DIR}/engine/Cargo.toml --target-dir ${RUSM_CARGO_TARGET_DIR}
-    # cargo leaves an archive that need not change untouched; ninja would ask again every time.
-    COMMAND ${CMAKE_COMMAND} -E touch ${RUSM_ENGINE_ARCHIVE}
     DEPENDS ${engine_sources} ${CMAKE_SOURCE_DIR}/engine/Cargo.toml
         ${CMAKE_SOURCE_DIR}/engine/Cargo.lock
     COMMENT "Building the engine with cargo (some minutes the first time)"
