@@ -27,6 +27,7 @@ static void fire_timers(struct rusm__sched *sched, uint64_t now) {
 static void look_around(struct rusm__sched *sched) {
     rusm__sched_take_inbox(sched);
     uint64_t now = rusm__clock_ns();
+    rusm__sched_note_delay(sched, now);
     fire_timers(sched, now);
     if (now - sched->last_poll_ns >= POLL_EVERY_NS) {
         sched->last_poll_ns = now;
@@ -60,6 +61,7 @@ static struct rusm__task *from_afar(struct rusm__sched *sched) {
         return from_queues(sched);
     }
     uint64_t now = rusm__clock_ns();
+    rusm__sched_note_delay(sched, now);
     fire_timers(sched, now);
     sched->last_poll_ns = now;
     rusm__loop_poll(&sched->loop);
@@ -90,6 +92,9 @@ void *rusm__sched_main(void *arg) {
     while (!atomic_load_explicit(&rt->stopping, memory_order_relaxed)) {
         struct rusm__task *task = next_task(sched);
         if (task) {
+            if (atomic_load_explicit(&rt->watcher, memory_order_relaxed) == sched->index + 1) {
+                rusm__sched_stop_watching(sched);
+            }
             rt->hooks.run(sched, task);
         } else {
             rusm__sched_sleep(sched);

@@ -101,7 +101,7 @@ void rusm__run_queue_push(struct rusm__run_queue *queue, struct rusm__task *task
 }
 
 void rusm__run_queue_push_pinned(struct rusm__run_queue *queue, struct rusm__task *task) {
-    task->ticket = atomic_load_explicit(&queue->tail, memory_order_relaxed);
+    task->ticket = rusm__run_queue_mark(queue);
     rusm__task_list_push(&queue->pinned, task);
 }
 
@@ -129,17 +129,21 @@ struct rusm__task *rusm__run_queue_pop_pinned(struct rusm__run_queue *queue) {
     return rusm__task_list_pop(&queue->pinned);
 }
 
-/* What was queued before the first pinned task is gone. Cells below head - overflow_count have been
- * taken; thieves, who prefer the ring, can make that number too large, which lets a pinned task run
- * a little early. */
-static bool pinned_is_due(const struct rusm__run_queue *queue) {
-    const struct rusm__task *pinned = queue->pinned.first;
-    if (!pinned) {
-        return false;
-    }
+/* Cells below head - overflow_count have been taken. Thieves, who prefer the ring, can make that
+ * number too large while there is overflow: then a little less is thought to wait than does. */
+bool rusm__run_queue_waits(const struct rusm__run_queue *queue, uint32_t mark) {
     uint32_t gone = atomic_load_explicit(&queue->head, memory_order_relaxed) -
                     atomic_load_explicit(&queue->overflow_count, memory_order_relaxed);
-    return (int32_t)(gone - pinned->ticket) >= 0;
+    return (int32_t)(gone - mark) < 0;
+}
+
+uint32_t rusm__run_queue_mark(const struct rusm__run_queue *queue) {
+    return atomic_load_explicit(&queue->tail, memory_order_relaxed);
+}
+
+static bool pinned_is_due(const struct rusm__run_queue *queue) {
+    const struct rusm__task *pinned = queue->pinned.first;
+    return pinned && !rusm__run_queue_waits(queue, pinned->ticket);
 }
 
 struct rusm__task *rusm__run_queue_next(struct rusm__run_queue *queue) {

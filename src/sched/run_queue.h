@@ -56,7 +56,10 @@ struct rusm__task *rusm__run_queue_next(struct rusm__run_queue *queue);
 /* Owner of `to`, whose ring is empty: take up to half of `from` and return one of them. */
 struct rusm__task *rusm__run_queue_steal(struct rusm__run_queue *to, struct rusm__run_queue *from);
 
-/* Any thread, a moment's truth. The owner also counts its pinned tasks. */
+/* Any thread, a moment's truth, as are the next two; pinned tasks do not count. What was queued
+ * before the mark has all been taken once nothing waits any more since the mark. */
+uint32_t rusm__run_queue_mark(const struct rusm__run_queue *queue);
+bool rusm__run_queue_waits(const struct rusm__run_queue *queue, uint32_t mark);
 bool rusm__run_queue_has_stealable(const struct rusm__run_queue *queue);
 
 void rusm__task_list_push(struct rusm__task_list *list, struct rusm__task *task);

@@ -20,11 +20,13 @@ struct rusm_runtime {
     struct rusm__procs *procs;
     struct rusm__qs qs;
 
-    /* Read by whoever queues work, written when a scheduler goes to sleep or starts to search. */
-    _Alignas(RUSM__CACHELINE) _Atomic uint32_t idle;
-    _Atomic uint32_t searching;
-    _Atomic uint32_t next_remote; /* round robin of plain threads */
+    /* Read by every scheduler all the time, written when one falls asleep, wakes or stops. */
+    _Alignas(RUSM__CACHELINE) _Atomic uint32_t idle; /* schedulers that sleep */
+    _Atomic uint32_t watcher; /* 1 + the one that keeps an eye on the busy ones; 0 = nobody */
     _Atomic bool stopping;
+
+    /* Plain threads. */
+    _Alignas(RUSM__CACHELINE) _Atomic uint32_t next_remote; /* they hand out work in turn */
 };
 
 #endif

@@ -34,6 +34,8 @@ struct rusm__sched {
     uint32_t lane_runs;      /* tasks run from the lane in a row */
     uint32_t runs;           /* since the last look at the clock and the inbox */
     uint64_t last_poll_ns;
+    uint32_t mark;    /* what was queued up to here... */
+    uint64_t mark_ns; /* ...was all there at this time */
     struct rusm__wheel wheel;
     struct rusm__qs_member *qs;
     struct rusm__random random;
@@ -42,6 +44,12 @@ struct rusm__sched {
     _Atomic uint64_t sleeps;
 
     struct rusm__run_queue queue;
+
+    /* Written by the owner, read by those that look for work: tasks here wait too long. */
+    _Alignas(RUSM__CACHELINE) _Atomic bool overdue;
+    /* The watcher's (see idle.c): as mark and mark_ns. */
+    uint32_t watch_mark;
+    uint64_t watch_ns;
 
     /* Any thread. */
     _Alignas(RUSM__CACHELINE) _Atomic(struct rusm__task *) inbox; /* newest first */
@@ -57,11 +65,16 @@ void rusm__sched_enqueue_local(struct rusm__sched *sched, struct rusm__task *tas
 bool rusm__sched_take_inbox(struct rusm__sched *sched);
 
 /* idle.c */
+/* Queued work that is worth taking from another scheduler, or NULL. */
 struct rusm__task *rusm__sched_steal(struct rusm__sched *sched);
 /* Sleep until there is something to do. */
 void rusm__sched_sleep(struct rusm__sched *sched);
-/* There is work that another scheduler could take: wake one if one sleeps and none searches. */
+/* Something that another could take was queued here: see that somebody watches. */
 void rusm__sched_offer(rusm_runtime *rt, const struct rusm__sched *from);
+/* How long has it waited? If too long, wake somebody who takes it. For the owner, now and then. */
+void rusm__sched_note_delay(struct rusm__sched *sched, uint64_t now);
+/* There is something to run. */
+void rusm__sched_stop_watching(struct rusm__sched *sched);
 
 /* main.c */
 void *rusm__sched_main(void *sched);

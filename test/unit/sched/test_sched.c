@@ -78,6 +78,11 @@ static int start_two(void **state) {
     return start(2);
 }
 
+static int start_four(void **state) {
+    (void)state;
+    return start(4);
+}
+
 static int stop(void **state) {
     (void)state;
     rusm__scheds_stop(rt);
@@ -503,6 +508,15 @@ static void spread_out(struct rusm__sched *sched, struct job *self) {
     }
 }
 
+/* Where any of them ran: a bit per scheduler. */
+static uint32_t places(struct job *jobs, unsigned count) {
+    uint32_t all = 0;
+    for (unsigned i = 0; i < count; i++) {
+        all |= atomic_load(&jobs[i].ran_on);
+    }
+    return all;
+}
+
 static void sched_idle_ones_steal(void **state) {
     (void)state;
     static struct job jobs[20], first = {.run = spread_out, .data = jobs};
@@ -514,12 +528,50 @@ static void sched_idle_ones_steal(void **state) {
                  rusm__sched_steals(rusm__sched_get(rt, 1)) >
              0);
     WAIT_FOR(atomic_load(&all_runs) > 60);
-    uint32_t both = 0;
-    for (unsigned i = 0; i < 20; i++) {
-        both |= atomic_load(&jobs[i].ran_on);
-    }
+    uint32_t both = places(jobs, 20);
     finish_jobs();
     assert_int_equal(both, 3);
+}
+
+/* An owner in mid-step does not look at the clock; the sleeper that watches does. */
+static void hold_on(struct rusm__sched *sched, struct job *self) {
+    struct job *jobs = self->data;
+    uint64_t until = rusm_now_ns() + PATIENCE_S * RUSM__SECOND;
+    (void)sched;
+    for (unsigned i = 0; i < 4; i++) {
+        rusm__sched_ready(rt, &jobs[i].task, RUSM__READY_TAIL);
+    }
+    while (atomic_load(&jobs[0].runs) == 0 && rusm_now_ns() < until) {
+    }
+}
+
+static void sched_takes_what_waits_behind_a_long_step(void **state) {
+    (void)state;
+    for (unsigned round = 0; round < 20; round++) {
+        static struct job rounds[20][5];
+        struct job *jobs = rounds[round], *first = &jobs[4];
+        *first = (struct job){.run = hold_on, .data = jobs};
+        for (unsigned i = 0; i < 4; i++) {
+            jobs[i].run = do_nothing;
+        }
+        rusm__sched_ready(rt, &first->task, RUSM__READY_WAKE);
+        WAIT_FOR(atomic_load(&jobs[0].runs) == 1);
+        assert_int_not_equal(atomic_load(&jobs[0].ran_on), atomic_load(&first->ran_on));
+        WAIT_FOR(atomic_load(&all_runs) == 5 * (round + 1));
+    }
+}
+
+static void sched_work_spreads_over_all(void **state) {
+    (void)state;
+    static struct job jobs[20], first = {.run = spread_out, .data = jobs};
+    for (unsigned i = 0; i < 20; i++) {
+        jobs[i].run = nap;
+    }
+    rusm__sched_ready(rt, &first.task, RUSM__READY_WAKE);
+    WAIT_FOR(places(jobs, 20) == 0xf);
+    finish_jobs();
+    /* Nobody watches once all sleep. */
+    WAIT_FOR(atomic_load(&rt->idle) == 4 && atomic_load(&rt->watcher) == 0);
 }
 
 static void sched_knows_itself(void **state) {
@@ -552,6 +604,8 @@ int main(void) {
         TEST(sched_does_not_sleep_over_what_a_loop_timer_queued, start_one),
         TEST(sched_does_not_sleep_over_its_own_timers, start_one),
         TEST(sched_idle_ones_steal, start_two),
+        TEST(sched_takes_what_waits_behind_a_long_step, start_two),
+        TEST(sched_work_spreads_over_all, start_four),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
