@@ -6,18 +6,20 @@
 #
 # WORKSPACE is a folder with a Cargo.toml and a Cargo.lock; each NAME is a package of it. A package
 # that is a library (cdylib) becomes an actor component, one that has a main becomes a wasi:cli
-# command; either ends up as DIR/NAME.wasm. All guests share a target folder, build/guests/target,
-# so that Rust's standard library is compiled once: about 80 s on two cores, later 1 s.
+# command; either ends up as DIR/NAME.wasm. The guests of this repository share a target folder,
+# build/guests/target, so that Rust's standard library is compiled once: about 80 s on two cores,
+# later 1 s. Their names must differ, as Cargo gives all of them one place for what comes out; a
+# workspace from elsewhere therefore gets its own folder, WORKSPACE/target.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/guest-env.sh"
 
 usage() {
-    sed -n '3,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+    sed -n '3,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
     exit 2
 }
 
 jobs=$(nproc)
-target_dir=${RUSM_GUEST_TARGET_DIR:-$guest_root/build/guests/target}
+target_dir=${RUSM_GUEST_TARGET_DIR:-}
 out=
 while [[ ${1:-} == --* ]]; do
     [[ $# -ge 2 ]] || usage
@@ -30,8 +32,14 @@ while [[ ${1:-} == --* ]]; do
     shift 2
 done
 [[ -n $out && $# -ge 2 ]] || usage
-workspace=$1
+workspace=$(cd "$1" && pwd)
 shift
+if [[ -z $target_dir ]]; then
+    case $workspace/ in
+    "$guest_root"/*) target_dir=$guest_root/build/guests/target ;;
+    *) target_dir=$workspace/target ;;
+    esac
+fi
 
 guest_cargo_flags=()
 guest_command_flags=()

@@ -40,7 +40,7 @@ static void only_the_holder_gives_a_name_up(void **state) {
     rusm_pid other =
         world_run(w, "other",
                   RUN("(call $hello) (call $say_u32 " UNREGISTER(4096, 1) ")" WHEREIS(4096, 1)
-                          SAY_FOUND "(call $say_u64 (i64.load (i32.const 1032)))") DATA(4096, "n"));
+                          SAY_FOUND "(call $say_u64 (i64.load (i32.const 1000)))") DATA(4096, "n"));
     world_expect_u64(w, 0);
     world_expect_u64(w, 1);
     world_expect_u64(w, holder);
