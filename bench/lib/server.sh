@@ -74,7 +74,7 @@ report() {
 # report_peer NAME PEER THEIRS OURS
 report_peer() {
     local ratio
-    ratio=$(awk -v a="$4" -v b="$3" 'BEGIN { printf "%.2f", b > 0 ? a / b : 0 }')
+    ratio=$(awk -v a="$4" -v b="$3" 'BEGIN { printf "%.2f", (b > 0) ? a / b : 0 }')
     if [ "$json" = yes ]; then
         printf '{"name":"%s","peer":"%s","value":%s,"ratio":%s}\n' "$1" "$2" "$3" "$ratio"
     else
