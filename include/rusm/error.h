@@ -25,7 +25,8 @@
     X(EGUEST, -15, "the guest program is not acceptable")                                          \
     X(ELIMIT, -16, "a configured limit is reached")                                                \
     X(ENOTSUP, -17, "not supported yet")                                                           \
-    X(EEXITING, -18, "the process is to end")
+    X(EEXITING, -18, "the process is to end")                                                      \
+    X(EAGAIN, -19, "not yet; the process is woken when it can go on")
 
 enum {
     RUSM_OK = 0,

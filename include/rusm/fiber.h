@@ -61,11 +61,18 @@ RUSM_API RUSM_MUST_USE int rusm_sleep_until(rusm_proc *self, uint64_t deadline_n
  * RUSM_EEXITING. */
 RUSM_API RUSM_MUST_USE int rusm_yield(rusm_proc *self);
 
-/* Send request and wait for its reply. Takes request on success of the send (any answer but
- * RUSM_ENOPROC before it was sent, RUSM_EFULL, RUSM_ENOMEM leaves the caller without it: look at
- * *request, which is set to NULL when it was taken). A reply that comes after the deadline is
- * dropped before it reaches the mailbox. RUSM_ENOPROC: the target ended first. RUSM_ETIMEDOUT,
- * RUSM_EEXITING. */
+/* As rusm_msg_send; but while the mailbox of `to` is at its limit and its policy is
+ * RUSM_MAILBOX_BLOCK_SENDER, wait for room. Takes msg on success only. RUSM_ENOPROC: also when the
+ * receiver ends meanwhile. RUSM_ETIMEDOUT (one in the past: there is no room now), RUSM_EEXITING.
+ * RUSM_EFULL: another policy, or the own mailbox. RUSM_ETOOBIG: it would never fit. RUSM_EBUSY: a
+ * message of rusm_proc_send waits. RUSM_ENOMEM. */
+RUSM_API RUSM_MUST_USE int rusm_send(rusm_proc *self, rusm_pid to, rusm_msg *msg,
+                                     uint64_t deadline_ns);
+
+/* Send request, as rusm_send does, and wait for its reply. Takes request on success of the send
+ * (whatever comes after that leaves the caller without it: look at *request, which is set to NULL
+ * when it was taken). A reply that comes after the deadline is dropped before it reaches the
+ * mailbox. RUSM_ENOPROC: the target ended first. RUSM_ETIMEDOUT, RUSM_EEXITING. */
 RUSM_API RUSM_MUST_USE int rusm_call(rusm_proc *self, rusm_pid target, rusm_msg **request,
                                      uint64_t deadline_ns, rusm_msg **out_reply);
 

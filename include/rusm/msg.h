@@ -56,8 +56,8 @@ RUSM_API rusm_exit_kind rusm_msg_exit_kind(const rusm_msg *msg);
 
 /* Queue msg for pid. Takes msg on success; on error the caller keeps it. Any thread; never waits.
  * Messages of one sender to one receiver arrive in the order they were sent.
- * RUSM_ENOPROC: pid has ended or never was. RUSM_EFULL: its mailbox is at its limit. RUSM_EINVAL: a
- * DOWN or EXIT, which only the library sends. */
+ * RUSM_ENOPROC: pid has ended or never was. RUSM_EFULL: its mailbox is at its limit, or others wait
+ * for room in it. RUSM_EINVAL: a DOWN or EXIT, which only the library sends. */
 RUSM_API RUSM_MUST_USE int rusm_msg_send(rusm_runtime *rt, rusm_pid to, rusm_msg *msg);
 
 #ifdef __cplusplus

@@ -54,6 +54,7 @@ typedef struct rusm_spawn_options {
     uint32_t flags;            /* RUSM_SPAWN_... */
     uint32_t mailbox_messages; /* 0 = the runtime's default */
     uint64_t mailbox_bytes;    /* 0 = the runtime's default */
+    rusm_mailbox_policy mailbox_policy; /* 0 = the runtime's default */
 } rusm_spawn_options;
 
 enum {
@@ -75,6 +76,21 @@ RUSM_API rusm_runtime *rusm_proc_runtime(const rusm_proc *self);
 
 /* The next item of the mailbox, or NULL. Returns owned. */
 RUSM_API rusm_msg *rusm_proc_receive(rusm_proc *self);
+
+/* As rusm_msg_send; and when the mailbox of `to` has the policy RUSM_MAILBOX_BLOCK_SENDER and is at
+ * its limit: RUSM_EAGAIN, msg is taken and is queued as soon as there is room, in the order in
+ * which senders began to wait; then the process is woken. One message per process waits like
+ * this: RUSM_EBUSY for a second one. It is withdrawn when the process ends. Never waits itself;
+ * fibers use rusm_send. RUSM_ETOOBIG: it is larger than that mailbox may ever hold. RUSM_ENOMEM. */
+RUSM_API RUSM_MUST_USE int rusm_proc_send(rusm_proc *self, rusm_pid to, rusm_msg *msg);
+
+/* What became of the message that waited. RUSM_EAGAIN: it still waits. RUSM_OK: it was queued, or
+ * none waited. RUSM_ENOPROC: the receiver ended; *out_msg is the caller's again. */
+RUSM_API RUSM_MUST_USE int rusm_proc_send_result(rusm_proc *self, rusm_msg **out_msg);
+
+/* Take the message that waits back. Returns owned; NULL if it was queued meanwhile or none waited.
+ */
+RUSM_API rusm_msg *rusm_proc_send_cancel(rusm_proc *self);
 
 /* Ask to be woken at deadline_ns (rusm_now_ns clock), replacing an earlier request; UINT64_MAX
  * takes the request back. A deadline in the past wakes at once. RUSM_ENOMEM. */
@@ -157,6 +173,9 @@ struct rusm_proc_info {
     uint32_t links;
     uint32_t monitors;      /* of others on it */
     uint32_t mailbox_depth; /* messages that wait, signals not counted */
+    rusm_mailbox_policy mailbox_policy;
+    uint64_t refused;   /* messages for it that were refused since it was started */
+    uint64_t displaced; /* messages in its mailbox that newer ones displaced */
     bool trap_exit;
     const char *label; /* NULL = none */
     size_t name_count;

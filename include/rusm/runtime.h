@@ -30,6 +30,20 @@ typedef enum rusm_exit_kind {
 /* "normal", "killed", "crashed", "noproc". Static storage. */
 RUSM_API const char *rusm_exit_kind_name(rusm_exit_kind kind);
 
+/* What happens to a message when the mailbox that it is for is at its limit. Signals (down, exit,
+ * link, kill) never count against a limit and are never refused or dropped. */
+typedef enum rusm_mailbox_policy {
+    RUSM_MAILBOX_DEFAULT = 0, /* the runtime's; there: refuse */
+    RUSM_MAILBOX_REFUSE = 1,  /* the sender gets RUSM_EFULL and keeps it */
+    /* The newest is queued and the oldest is freed. Until the receiver looks at its mailbox again,
+     * which is when older ones than those of the last bound are dropped, it may hold two bounds. */
+    RUSM_MAILBOX_DROP_OLDEST = 2,
+    /* A sender that can wait does (rusm_send, rusm_call, rusm_proc_send); all others, and the
+     * receiver itself, get RUSM_EFULL. Nobody overtakes those that wait. */
+    RUSM_MAILBOX_BLOCK_SENDER = 3,
+    RUSM_MAILBOX_EXIT = 4, /* the receiver ends, crashed; the sender gets RUSM_EFULL */
+} rusm_mailbox_policy;
+
 /* Set size to sizeof(rusm_runtime_options); everything else may stay 0 for the default. */
 typedef struct rusm_runtime_options {
     size_t size;
@@ -37,6 +51,7 @@ typedef struct rusm_runtime_options {
     uint32_t max_processes;    /* live at once; 0 = 4,194,304; at most 2^30 */
     uint32_t mailbox_messages; /* default bound per process; 0 = 1,048,576; at most 4,194,303 */
     uint64_t mailbox_bytes;    /* default bound per process; 0 = 256 MiB; at most 256 GiB */
+    rusm_mailbox_policy mailbox_policy; /* default per process; 0 = RUSM_MAILBOX_REFUSE */
 } rusm_runtime_options;
 
 /* Start a runtime. opts may be NULL. Waits until every thread is made. RUSM_EINVAL, RUSM_ENOMEM,
@@ -58,9 +73,13 @@ typedef struct rusm_runtime_stats {
     uint64_t exited;
     uint64_t sent;    /* messages queued */
     uint64_t refused; /* messages refused because a mailbox was at its limit */
-    uint64_t dropped; /* messages that waited in a mailbox when its process ended */
-    uint64_t steals;  /* processes that changed scheduler by stealing */
-    uint64_t sleeps;  /* times a scheduler slept in the kernel */
+    /* Messages that were queued and never received: they waited when their process ended, newer
+     * ones displaced them, or they were replies to a call that had given up. Once nothing waits
+     * any more, sent = received + dropped. */
+    uint64_t dropped;
+    uint64_t displaced; /* of these, by newer ones (RUSM_MAILBOX_DROP_OLDEST) */
+    uint64_t steals;    /* processes that changed scheduler by stealing */
+    uint64_t sleeps;    /* times a scheduler slept in the kernel */
     uint32_t schedulers;
 } rusm_runtime_stats;
 

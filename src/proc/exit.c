@@ -74,7 +74,7 @@ static uint64_t answer_late(rusm_proc *self, rusm_runtime *rt, struct rusm_msg *
         } else if (msg->tag == RUSM__TAG_LINK) {
             rusm__signal_notify_exit(rt, signal, self->pid, (rusm_exit_kind)self->exit_kind,
                                      self->exit_reason);
-        } else {
+        } else if (msg->tag != RUSM__TAG_KNOCK) {
             rusm_msg_free(msg);
         }
         msg = next;
@@ -88,7 +88,7 @@ static uint64_t free_list(struct rusm_msg *msg) {
     uint64_t messages = 0;
     while (msg) {
         struct rusm_msg *next = msg->next;
-        messages += msg->tag == RUSM__TAG_DATA && !(msg->flags & RUSM__MSG_TAKEN);
+        messages += rusm__msg_counts(msg);
         rusm_msg_free(msg);
         msg = next;
     }
@@ -104,6 +104,7 @@ static void reclaim(struct rusm__qs_node *node) {
         rusm__records_fini(&extra->links);
         rusm__mem_free(extra);
     }
+    rusm__valve_free(proc->mailbox.valve);
     rusm__mem_free(atomic_load_explicit(&proc->label, memory_order_relaxed));
     rusm__reason_unref(proc->exit_reason);
     rusm__mem_free(proc);
@@ -126,6 +127,7 @@ void rusm__proc_finish(rusm_proc *self) {
     if (self->ops->drop) {
         self->ops->drop(self->body);
     }
+    rusm_msg_free(rusm_proc_send_cancel(self));
     rusm__table_give(&procs->table, &local->slots, self->pid);
     rusm__count(&local->exited, 1);
     struct rusm__extra *extra = atomic_load_explicit(&self->extra, memory_order_relaxed);
@@ -135,6 +137,9 @@ void rusm__proc_finish(rusm_proc *self) {
         free_list(extra->stash_first);
     }
     uint64_t dropped = answer_late(self, rt, late) + free_list(self->mailbox.first);
+    if (self->mailbox.valve) {
+        dropped += answer_late(self, rt, rusm__valve_close(rt, self->mailbox.valve));
+    }
     if (dropped) {
         rusm__count(&local->dropped, dropped);
     }

@@ -220,20 +220,21 @@ int rusm_receive(rusm_proc *self, uint64_t deadline_ns, rusm_msg **out_msg) {
     }
 }
 
-int rusm_receive_match(rusm_proc *self, bool (*match)(rusm_msg *msg, void *arg), void *arg,
-                       uint64_t deadline_ns, rusm_msg **out_msg) {
-    /* New items are only ever added at the end while we wait, so `where` stays good and every item
-     * is looked at once. */
-    struct rusm_msg **where = &self->mailbox.first;
-    *out_msg = NULL;
+/* New items are only ever added at the end while we wait, so `*at` stays good and every item is
+ * looked at once. Only a mailbox that drops the oldest takes items away, and moves `*at` then. */
+static int receive_match(rusm_proc *self, struct rusm_msg ***at,
+                         bool (*match)(rusm_msg *msg, void *arg), void *arg, uint64_t deadline_ns,
+                         rusm_msg **out_msg) {
     for (;;) {
         rusm__proc_accept_new(self);
         if (rusm__proc_is_doomed(self)) {
-            return exiting(self);
+            return RUSM_EEXITING;
         }
+        struct rusm_msg **where = *at;
         while (*where && !match(*where, arg)) {
             where = &(*where)->next;
         }
+        *at = where;
         if (*where) {
             forget_deadline(self);
             *out_msg = rusm__mailbox_remove(&self->mailbox, where);
@@ -248,6 +249,21 @@ int rusm_receive_match(rusm_proc *self, bool (*match)(rusm_msg *msg, void *arg),
             return status;
         }
     }
+}
+
+int rusm_receive_match(rusm_proc *self, bool (*match)(rusm_msg *msg, void *arg), void *arg,
+                       uint64_t deadline_ns, rusm_msg **out_msg) {
+    struct rusm_msg **where = &self->mailbox.first;
+    struct rusm__valve *valve = self->mailbox.valve;
+    *out_msg = NULL;
+    if (valve) {
+        valve->cursor = &where;
+    }
+    int status = receive_match(self, &where, match, arg, deadline_ns, out_msg);
+    if (valve) {
+        valve->cursor = NULL;
+    }
+    return status == RUSM_EEXITING ? exiting(self) : status;
 }
 
 int rusm_sleep_until(rusm_proc *self, uint64_t deadline_ns) {
@@ -280,6 +296,49 @@ int rusm_yield(rusm_proc *self) {
     return RUSM_OK;
 }
 
+/* ---- sending ---- */
+
+/* The message waits: until it is queued, or it is to wait no longer. */
+static int wait_for_room(rusm_proc *self, uint64_t deadline_ns, rusm_msg **out_back) {
+    for (;;) {
+        int status = rusm_proc_send_result(self, out_back);
+        if (status == RUSM_EAGAIN) {
+            status = rusm__proc_is_doomed(self) ? RUSM_EEXITING
+                     : is_over(deadline_ns)     ? RUSM_ETIMEDOUT
+                                                : wait_until(self, deadline_ns);
+            if (status == RUSM_OK) {
+                continue;
+            }
+            *out_back = rusm_proc_send_cancel(self);
+            status = *out_back ? status : RUSM_OK; /* it was queued in the last moment */
+        }
+        forget_deadline(self);
+        return status;
+    }
+}
+
+/* from, flags and ref of msg are set. */
+static int send_marked(rusm_proc *self, rusm_pid to, rusm_msg *msg, uint64_t deadline_ns) {
+    rusm_msg *back;
+    if (rusm__proc_is_doomed(self)) {
+        return exiting(self);
+    }
+    int status = rusm__proc_send_marked(self, to, msg);
+    if (status == RUSM_EAGAIN) {
+        status = wait_for_room(self, deadline_ns, &back);
+    }
+    return status == RUSM_EEXITING ? exiting(self) : status;
+}
+
+int rusm_send(rusm_proc *self, rusm_pid to, rusm_msg *msg, uint64_t deadline_ns) {
+    if (msg->tag != RUSM__TAG_DATA) {
+        return RUSM_EINVAL; /* as rusm_msg_send */
+    }
+    msg->from = self->pid;
+    msg->flags = 0;
+    return send_marked(self, to, msg, deadline_ns);
+}
+
 /* ---- calls ---- */
 
 struct awaited {
@@ -293,11 +352,12 @@ static bool is_answer(rusm_msg *msg, void *arg) {
            (msg->tag == RUSM__TAG_DOWN && msg->ref == awaited->monitor);
 }
 
-static int send_call(rusm_proc *self, rusm_pid target, rusm_msg **request, uint64_t ref) {
+static int send_call(rusm_proc *self, rusm_pid target, rusm_msg **request, uint64_t ref,
+                     uint64_t deadline_ns) {
     (*request)->from = self->pid;
     (*request)->flags = RUSM__MSG_CALL;
     (*request)->ref = ref;
-    int status = rusm__msg_deliver(rusm_proc_runtime(self), target, *request);
+    int status = send_marked(self, target, *request, deadline_ns);
     if (status == RUSM_OK) {
         *request = NULL;
     }
@@ -315,7 +375,7 @@ int rusm_call(rusm_proc *self, rusm_pid target, rusm_msg **request, uint64_t dea
     }
     awaited.call = rusm__ref_new(self);
     self->call_ref = awaited.call;
-    status = send_call(self, target, request, awaited.call);
+    status = send_call(self, target, request, awaited.call, deadline_ns);
     if (status == RUSM_OK) {
         status = rusm_receive_match(self, is_answer, &awaited, deadline_ns, &answer);
     }

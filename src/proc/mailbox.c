@@ -2,13 +2,14 @@
 #include "proc/mailbox.h"
 
 #include "base/assert.h"
+#include "proc/valve.h"
 
 static struct rusm_msg parked_mark;
 static struct rusm_msg closed_mark;
 #define PARKED (&parked_mark)
 #define CLOSED (&closed_mark)
 
-static uint64_t load_of(const struct rusm_msg *msg) {
+uint64_t rusm__mailbox_load_of(const struct rusm_msg *msg) {
     return ((uint64_t)1 << RUSM__LOAD_SHIFT) + rusm__msg_weight(msg);
 }
 
@@ -19,6 +20,9 @@ void rusm__mailbox_init(struct rusm__mailbox *box, uint32_t max_messages, uint64
     box->max_messages =
         max_messages < RUSM__MAILBOX_MAX_MESSAGES ? max_messages : RUSM__MAILBOX_MAX_MESSAGES;
     box->max_bytes = max_bytes < RUSM__MAILBOX_MAX_BYTES ? max_bytes : RUSM__MAILBOX_MAX_BYTES;
+    box->policy = RUSM_MAILBOX_REFUSE;
+    box->valve = NULL;
+    atomic_init(&box->refused, 0);
     box->first = NULL;
     box->last = &box->first;
 }
@@ -45,7 +49,7 @@ static bool exceeds(uint64_t value, uint64_t limit, uint64_t range) {
     return value > limit && value <= range / 2;
 }
 
-static bool over_limit(const struct rusm__mailbox *box, uint64_t arrived) {
+bool rusm__mailbox_over_limit(const struct rusm__mailbox *box, uint64_t arrived) {
     /* relaxed: an old value of `taken` may refuse a message that would just have fitted; a new one
      * may hold messages that came after `arrived` was read (see the head of mailbox.h) */
     uint64_t waiting = arrived - atomic_load_explicit(&box->taken, memory_order_relaxed);
@@ -54,13 +58,14 @@ static bool over_limit(const struct rusm__mailbox *box, uint64_t arrived) {
 }
 
 enum rusm__push rusm__mailbox_push(struct rusm__mailbox *box, struct rusm_msg *msg) {
-    uint64_t load = load_of(msg);
+    uint64_t load = rusm__mailbox_load_of(msg);
     if (rusm__msg_weight(msg) > box->max_bytes) {
         return RUSM__PUSH_FULL; /* never fits, so it must not crowd out others for a moment */
     }
     /* relaxed: a count; the message itself is published by the push */
     uint64_t arrived = atomic_fetch_add_explicit(&box->arrived, load, memory_order_relaxed) + load;
-    enum rusm__push result = over_limit(box, arrived) ? RUSM__PUSH_FULL : push(box, msg);
+    enum rusm__push result =
+        rusm__mailbox_over_limit(box, arrived) ? RUSM__PUSH_FULL : push(box, msg);
     if (result >= RUSM__PUSH_CLOSED) {
         atomic_fetch_sub_explicit(&box->arrived, load, memory_order_relaxed);
     }
@@ -117,11 +122,15 @@ void rusm__mailbox_prepend(struct rusm__mailbox *box, struct rusm_msg *first,
     box->first = first;
 }
 
-static void count_taken(struct rusm__mailbox *box, const struct rusm_msg *msg) {
+void rusm__mailbox_count_taken(struct rusm__mailbox *box, const struct rusm_msg *msg) {
     /* Only the receiver writes `taken`, so a load and a store do. Both counters run modulo 2^64;
      * their difference is what matters. */
     uint64_t taken = atomic_load_explicit(&box->taken, memory_order_relaxed);
-    atomic_store_explicit(&box->taken, taken + load_of(msg), memory_order_relaxed);
+    uint64_t load = rusm__mailbox_load_of(msg);
+    atomic_store_explicit(&box->taken, taken + load, memory_order_relaxed);
+    if (box->valve) {
+        rusm__valve_took(box, load);
+    }
 }
 
 struct rusm_msg *rusm__mailbox_remove(struct rusm__mailbox *box, struct rusm_msg **where) {
@@ -131,8 +140,8 @@ struct rusm_msg *rusm__mailbox_remove(struct rusm__mailbox *box, struct rusm_msg
         box->last = where;
     }
     msg->next = NULL;
-    if (msg->tag == RUSM__TAG_DATA && !(msg->flags & RUSM__MSG_TAKEN)) {
-        count_taken(box, msg);
+    if (rusm__msg_counts(msg)) {
+        rusm__mailbox_count_taken(box, msg);
     }
     return msg;
 }
@@ -142,7 +151,7 @@ struct rusm_msg *rusm__mailbox_pop(struct rusm__mailbox *box) {
 }
 
 void rusm__mailbox_discard(struct rusm__mailbox *box, struct rusm_msg *msg) {
-    count_taken(box, msg);
+    rusm__mailbox_count_taken(box, msg);
     rusm_msg_free(msg);
 }
 

@@ -23,6 +23,8 @@
 
 #include "proc/msg_impl.h"
 
+struct rusm__valve;
+
 /* Messages in the upper 24 bits, bytes in the lower 40, so one addition counts both. */
 enum { RUSM__LOAD_SHIFT = 40 };
 #define RUSM__LOAD_BYTES           (((uint64_t)1 << RUSM__LOAD_SHIFT) - 1)
@@ -38,6 +40,9 @@ struct rusm__mailbox {
     _Atomic uint64_t taken;
     uint64_t max_bytes;
     uint32_t max_messages;
+    uint8_t policy;            /* rusm_mailbox_policy, never DEFAULT */
+    struct rusm__valve *valve; /* what the policy needs; NULL: nothing. See valve.h */
+    _Atomic uint64_t refused;  /* any thread, rarely */
     /* Receiver only. */
     struct rusm_msg *first;
     struct rusm_msg **last; /* where the next one is linked */
@@ -45,11 +50,16 @@ struct rusm__mailbox {
 
 enum rusm__push { RUSM__PUSH_OK, RUSM__PUSH_WAKE, RUSM__PUSH_CLOSED, RUSM__PUSH_FULL };
 
+/* Policy refuse; the caller sets another one. */
 void rusm__mailbox_init(struct rusm__mailbox *box, uint32_t max_messages, uint64_t max_bytes);
 
 /* Any thread. WAKE: pushed, and the caller must queue the process. CLOSED and FULL: not taken. */
 enum rusm__push rusm__mailbox_push(struct rusm__mailbox *box, struct rusm_msg *msg);
 enum rusm__push rusm__mailbox_push_signal(struct rusm__mailbox *box, struct rusm_msg *msg);
+/* Would more than the limit wait after `arrived`? */
+bool rusm__mailbox_over_limit(const struct rusm__mailbox *box, uint64_t arrived);
+/* What a message adds to `arrived`. */
+uint64_t rusm__mailbox_load_of(const struct rusm_msg *msg);
 /* Any thread: turn PARKED into NULL. True: the caller must queue the process. */
 bool rusm__mailbox_unpark(struct rusm__mailbox *box);
 
@@ -63,6 +73,8 @@ void rusm__mailbox_prepend(struct rusm__mailbox *box, struct rusm_msg *first,
 struct rusm_msg *rusm__mailbox_pop(struct rusm__mailbox *box);
 /* Receiver: as pop, for the message that *where of the own list links. */
 struct rusm_msg *rusm__mailbox_remove(struct rusm__mailbox *box, struct rusm_msg **where);
+/* Receiver: count a message as received. */
+void rusm__mailbox_count_taken(struct rusm__mailbox *box, const struct rusm_msg *msg);
 /* Receiver: count and free a message that was taken from the inbox but is not wanted. */
 void rusm__mailbox_discard(struct rusm__mailbox *box, struct rusm_msg *msg);
 /* Receiver: mark as waiting. False: something new is there. */

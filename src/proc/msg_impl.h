@@ -4,6 +4,7 @@
 #define RUSM__PROC_MSG_IMPL_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "rusm/msg.h"
@@ -17,6 +18,7 @@ enum rusm__tag {
     RUSM__TAG_DEMONITOR,
     RUSM__TAG_LINK,
     RUSM__TAG_UNLINK,
+    RUSM__TAG_KNOCK, /* belongs to a valve (valve.h) and is never freed */
 };
 
 enum {
@@ -36,6 +38,11 @@ struct rusm_msg {
     rusm_pid from;
     uint64_t ref; /* monitor reference, or the link id of the sender */
 };
+
+/* Does it count against the bound of the mailbox that it is in? */
+static inline bool rusm__msg_counts(const struct rusm_msg *msg) {
+    return msg->tag == RUSM__TAG_DATA && !(msg->flags & RUSM__MSG_TAKEN);
+}
 
 /* Why a process ended; shared by all who are told. Immutable. */
 struct rusm__reason {

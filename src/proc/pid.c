@@ -48,21 +48,51 @@ void rusm__count_sent(rusm_runtime *rt) {
     count(rt, false);
 }
 
+void rusm__count_displaced(rusm_runtime *rt, uint64_t messages) {
+    struct rusm__proc_local *local = rusm__proc_local(rt);
+    if (local) {
+        rusm__count(&local->displaced, messages);
+        rusm__count(&local->dropped, messages);
+        return;
+    }
+    struct rusm__proc_local *outside = &rt->procs->locals[rt->sched_count];
+    atomic_fetch_add_explicit(&outside->displaced, messages, memory_order_relaxed);
+    atomic_fetch_add_explicit(&outside->dropped, messages, memory_order_relaxed);
+}
+
+/* Read section. seq_cst, then the mark: pairs with park in run.c. */
+static void raise_on(rusm_runtime *rt, rusm_proc *proc, uint32_t event) {
+    atomic_fetch_or_explicit(&proc->events, event, memory_order_seq_cst);
+    if (rusm__mailbox_unpark(&proc->mailbox)) {
+        rusm__proc_queue(rt, proc);
+    }
+}
+
+static int refuse(rusm_runtime *rt, rusm_proc *proc) {
+    count(rt, true);
+    atomic_fetch_add_explicit(&proc->mailbox.refused, 1, memory_order_relaxed);
+    if (proc->mailbox.policy == RUSM_MAILBOX_EXIT) {
+        raise_on(rt, proc, RUSM__EVENT_FULL);
+    }
+    return RUSM_EFULL;
+}
+
 /* Inside a read section. */
 static int deliver(rusm_runtime *rt, rusm_pid to, rusm_msg *msg) {
     rusm_proc *proc = rusm__table_find(&rt->procs->table, to);
     if (!proc) {
         return RUSM_ENOPROC;
     }
-    switch (rusm__mailbox_push(&proc->mailbox, msg)) {
+    enum rusm__push result = proc->mailbox.valve ? rusm__valve_push(rt, proc, msg)
+                                                 : rusm__mailbox_push(&proc->mailbox, msg);
+    switch (result) {
     case RUSM__PUSH_WAKE:
         rusm__proc_queue(rt, proc);
         break;
     case RUSM__PUSH_OK:
         break;
     case RUSM__PUSH_FULL:
-        count(rt, true);
-        return RUSM_EFULL;
+        return refuse(rt, proc);
     default:
         return RUSM_ENOPROC;
     }
@@ -93,11 +123,7 @@ static bool raise_event(rusm_runtime *rt, rusm_pid pid, uint32_t event) {
     bool joined = rusm__read_begin(rt);
     rusm_proc *proc = rusm__table_find(&rt->procs->table, pid);
     if (proc) {
-        /* seq_cst, then the mark: pairs with park in run.c */
-        atomic_fetch_or_explicit(&proc->events, event, memory_order_seq_cst);
-        if (rusm__mailbox_unpark(&proc->mailbox)) {
-            rusm__proc_queue(rt, proc);
-        }
+        raise_on(rt, proc, event);
     }
     rusm__read_end(rt, joined);
     return proc != NULL;
@@ -234,6 +260,12 @@ static int read_info(rusm_runtime *rt, rusm_pid pid, rusm_proc_info **out_info) 
     }
     info->pid = pid;
     info->mailbox_depth = rusm__mailbox_depth(&proc->mailbox);
+    info->mailbox_policy = (rusm_mailbox_policy)proc->mailbox.policy;
+    info->refused = atomic_load_explicit(&proc->mailbox.refused, memory_order_relaxed);
+    if (proc->mailbox.valve) {
+        info->displaced =
+            atomic_load_explicit(&proc->mailbox.valve->displaced, memory_order_relaxed);
+    }
     info->trap_exit = atomic_load_explicit(&proc->trap_exit, memory_order_relaxed);
     if (extra) {
         info->links = atomic_load_explicit(&extra->links.count, memory_order_relaxed);

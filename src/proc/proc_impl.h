@@ -14,12 +14,14 @@
 #include "proc/stack.h"
 #include "proc/table.h"
 #include "proc/timers.h"
+#include "proc/valve.h"
 #include "sched/runtime.h"
 
 /* Reasons to run a process although nothing is in its mailbox. */
 enum {
     RUSM__EVENT_WAKE = 1u << 0,
     RUSM__EVENT_KILL = 1u << 1,
+    RUSM__EVENT_FULL = 1u << 2, /* the mailbox is at its limit and its policy is to end */
 };
 
 /* What only few processes need; made on first use, by the process itself. */
@@ -31,6 +33,7 @@ struct rusm__extra {
     struct rusm__member *_Atomic tags;
     struct rusm_msg *stash_first;
     struct rusm_msg **stash_last;
+    struct rusm__waiter *waiter; /* of the message that waits for room elsewhere */
 };
 
 struct rusm_proc {
@@ -68,7 +71,7 @@ struct rusm__proc_local {
     uint64_t next_ref;
     rusm_proc *running;
     /* Counters: written by the owner (plain threads: under the lock), read by anyone. */
-    _Atomic uint64_t spawned, exited, sent, refused, dropped;
+    _Atomic uint64_t spawned, exited, sent, refused, dropped, displaced;
     char pad[RUSM__CACHELINE];
 };
 
@@ -81,6 +84,7 @@ struct rusm__procs {
     pthread_mutex_t outside_lock;
     uint32_t default_messages;
     uint64_t default_bytes;
+    uint8_t default_policy;
     rusm__exit_log exit_log;
     _Atomic bool closing; /* no process starts any more */
 };
@@ -105,6 +109,7 @@ void rusm__read_end(rusm_runtime *rt, bool joined);
 struct rusm__extra *rusm__extra_new(void);             /* NULL: no memory */
 struct rusm__extra *rusm__proc_extra(rusm_proc *self); /* makes it; NULL: no memory */
 void rusm__count_sent(rusm_runtime *rt);
+void rusm__count_displaced(rusm_runtime *rt, uint64_t messages); /* also among the dropped */
 
 /* ---- steps of a life ---- */
 
@@ -122,6 +127,14 @@ void rusm__signal_notify_down(rusm_runtime *rt, struct rusm__signal *record, rus
                               rusm_exit_kind kind, struct rusm__reason *reason);
 void rusm__signal_notify_exit(rusm_runtime *rt, struct rusm__signal *record, rusm_pid dead,
                               rusm_exit_kind kind, struct rusm__reason *reason);
+/* As rusm__mailbox_push_signal, to whatever mailbox proc has. */
+static inline enum rusm__push rusm__proc_push_signal(rusm_proc *proc, struct rusm_msg *msg) {
+    return proc->mailbox.policy == RUSM_MAILBOX_DROP_OLDEST
+               ? rusm__valve_push_signal(proc, msg)
+               : rusm__mailbox_push_signal(&proc->mailbox, msg);
+}
+/* As rusm_proc_send, but `from`, `flags` and `ref` stay as they are. */
+int rusm__proc_send_marked(rusm_proc *self, rusm_pid to, rusm_msg *msg);
 /* As rusm_msg_send, but `from` stays as it is. */
 int rusm__msg_deliver(rusm_runtime *rt, rusm_pid to, rusm_msg *msg);
 /* Unique in the runtime. */

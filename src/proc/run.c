@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* One turn of a process: take what arrived, step, then wait, queue again, or end. */
+#include <stdio.h>
+
 #include "proc/proc_impl.h"
 
 static uint32_t take_events(rusm_proc *self) {
@@ -7,9 +9,26 @@ static uint32_t take_events(rusm_proc *self) {
     if (!atomic_load_explicit(&self->events, memory_order_relaxed)) {
         return 0;
     }
-    /* acquire: what the waker did before; pairs with the seq_cst or in raise_event. KILL
-     * stays set, so that a body in mid-run sees it (rusm__proc_is_doomed). */
+    /* acquire: what the waker did before; pairs with the seq_cst or in raise_event. KILL and
+     * FULL stay set, so that a body in mid-run sees it (rusm__proc_is_doomed). */
     return atomic_fetch_and_explicit(&self->events, ~RUSM__EVENT_WAKE, memory_order_acquire);
+}
+
+/* RUSM_MAILBOX_EXIT. Without memory for the text it ends without one. */
+static void doom_full(rusm_proc *self) {
+    char text[128];
+    int len =
+        snprintf(text, sizeof(text), "the mailbox is at its limit of %u messages and %llu bytes",
+                 (unsigned)self->mailbox.max_messages, (unsigned long long)self->mailbox.max_bytes);
+    rusm__proc_doom(self, RUSM_EXIT_CRASHED, rusm__reason_new(text, (size_t)len));
+}
+
+static void obey(rusm_proc *self, uint32_t events) {
+    if (events & RUSM__EVENT_KILL) {
+        rusm__proc_doom(self, RUSM_EXIT_KILLED, NULL);
+    } else if ((events & RUSM__EVENT_FULL) && !self->doomed) {
+        doom_full(self);
+    }
 }
 
 static rusm_step step(rusm_proc *self) {
@@ -43,14 +62,14 @@ void rusm__proc_run(struct rusm__sched *sched, struct rusm__task *task) {
     rusm_runtime *rt = rusm__sched_runtime(sched);
     local->running = self;
     rusm__proc_accept_new(self);
-    if (take_events(self) & RUSM__EVENT_KILL) {
-        rusm__proc_doom(self, RUSM_EXIT_KILLED, NULL);
+    uint32_t events = take_events(self);
+    if (events) {
+        obey(self, events);
     }
     rusm_step result = step(self);
     if (result == RUSM_STEP_EXIT) {
-        if (rusm__proc_is_doomed(self)) { /* a kill that came during the step stays a kill */
-            rusm__proc_doom(self, RUSM_EXIT_KILLED, NULL);
-        }
+        /* acquire: as in rusm__proc_is_doomed. A kill that came during the step stays a kill. */
+        obey(self, atomic_load_explicit(&self->events, memory_order_acquire));
         rusm__proc_finish(self);
         local->running = NULL;
         return;

@@ -39,6 +39,8 @@ static int init_procs(rusm_runtime *rt, const rusm_runtime_options *opts, uint32
     struct rusm__procs *procs = rt->procs;
     procs->default_messages = opts->mailbox_messages ? opts->mailbox_messages : DEFAULT_MESSAGES;
     procs->default_bytes = opts->mailbox_bytes ? opts->mailbox_bytes : DEFAULT_BYTES;
+    procs->default_policy =
+        opts->mailbox_policy ? (uint8_t)opts->mailbox_policy : RUSM_MAILBOX_REFUSE;
     pthread_mutex_init(&procs->outside_lock, NULL);
     rusm__stack_pool_init(&procs->stacks);
     procs->locals = rusm__mem_try_zalloc((count + 1) * sizeof(*procs->locals));
@@ -84,7 +86,7 @@ int rusm_runtime_start(const rusm_runtime_options *opts, rusm_runtime **out_rt) 
     opts = opts ? opts : &defaults;
     *out_rt = NULL;
     if (opts->size != sizeof(*opts) || opts->schedulers > MAX_SCHEDULERS ||
-        opts->max_processes > (1u << 30)) {
+        opts->max_processes > (1u << 30) || opts->mailbox_policy > RUSM_MAILBOX_EXIT) {
         return RUSM_EINVAL;
     }
     uint32_t count = opts->schedulers ? opts->schedulers : usable_cores();
@@ -166,6 +168,7 @@ int rusm_runtime_get_stats(const rusm_runtime *rt, rusm_runtime_stats *stats) {
         stats->sent += atomic_load_explicit(&local->sent, memory_order_relaxed);
         stats->refused += atomic_load_explicit(&local->refused, memory_order_relaxed);
         stats->dropped += atomic_load_explicit(&local->dropped, memory_order_relaxed);
+        stats->displaced += atomic_load_explicit(&local->displaced, memory_order_relaxed);
     }
     for (uint32_t i = 0; i < rt->sched_count; i++) {
         stats->steals += rusm__sched_steals(rusm__sched_get(rt, i));

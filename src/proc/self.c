@@ -23,8 +23,8 @@ void *rusm__proc_body(rusm_proc *self) {
 }
 
 bool rusm__proc_is_doomed(const rusm_proc *self) {
-    return self->doomed ||
-           (atomic_load_explicit(&self->events, memory_order_acquire) & RUSM__EVENT_KILL);
+    return self->doomed || (atomic_load_explicit(&self->events, memory_order_acquire) &
+                            (RUSM__EVENT_KILL | RUSM__EVENT_FULL));
 }
 
 bool rusm__proc_should_yield(const rusm_proc *self) {

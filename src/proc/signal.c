@@ -25,8 +25,7 @@ uint64_t rusm__ref_new(rusm_proc *self) {
 
 bool rusm__signal_send(rusm_runtime *rt, rusm_pid to, struct rusm__signal *signal) {
     rusm_proc *proc = rusm__table_find(&rt->procs->table, to);
-    enum rusm__push result =
-        proc ? rusm__mailbox_push_signal(&proc->mailbox, &signal->head) : RUSM__PUSH_CLOSED;
+    enum rusm__push result = proc ? rusm__proc_push_signal(proc, &signal->head) : RUSM__PUSH_CLOSED;
     if (result == RUSM__PUSH_CLOSED) {
         rusm_msg_free(&signal->head);
         return false;
@@ -164,9 +163,26 @@ static void accept_data(rusm_proc *self, struct rusm_msg *msg) {
     if ((msg->flags & RUSM__MSG_REPLY) && msg->ref != self->call_ref) {
         /* The call has given up: nothing of it may stay behind. */
         rusm__mailbox_discard(&self->mailbox, msg);
+        rusm__count(&rusm__proc_local(rusm_proc_runtime(self))->dropped, 1);
         return;
     }
     rusm__mailbox_append(&self->mailbox, msg);
+}
+
+static void accept_one(rusm_proc *self, struct rusm_msg *msg);
+
+static void accept_chain(rusm_proc *self, struct rusm_msg *msg) {
+    while (msg) {
+        struct rusm_msg *next = msg->next;
+        accept_one(self, msg);
+        msg = next;
+    }
+}
+
+/* What a mailbox that drops the oldest holds comes behind one knock. */
+static void accept_knock(rusm_proc *self) {
+    accept_chain(self, rusm__valve_fetch(&self->mailbox));
+    rusm__valve_trim(self);
 }
 
 static void accept_one(rusm_proc *self, struct rusm_msg *msg) {
@@ -190,6 +206,9 @@ static void accept_one(rusm_proc *self, struct rusm_msg *msg) {
     case RUSM__TAG_LINK:
         accept_link(self, signal);
         break;
+    case RUSM__TAG_KNOCK:
+        accept_knock(self);
+        break;
     default:
         accept_unlink(self, signal);
         break;
@@ -197,12 +216,7 @@ static void accept_one(rusm_proc *self, struct rusm_msg *msg) {
 }
 
 void rusm__proc_accept_new(rusm_proc *self) {
-    struct rusm_msg *msg = rusm__mailbox_take(&self->mailbox);
-    while (msg) {
-        struct rusm_msg *next = msg->next;
-        accept_one(self, msg);
-        msg = next;
-    }
+    accept_chain(self, rusm__mailbox_take(&self->mailbox));
 }
 
 /* ---- sending ---- */
@@ -232,7 +246,7 @@ static void request_free(struct rusm__signal *request) {
 /* False: target is NULL or has ended, and the request is still the caller's. */
 static bool request_send(rusm_runtime *rt, rusm_proc *target, struct rusm__signal *request) {
     enum rusm__push result =
-        target ? rusm__mailbox_push_signal(&target->mailbox, &request->head) : RUSM__PUSH_CLOSED;
+        target ? rusm__proc_push_signal(target, &request->head) : RUSM__PUSH_CLOSED;
     if (result == RUSM__PUSH_WAKE) {
         rusm__proc_queue(rt, target);
     }

@@ -52,10 +52,20 @@ static void init(rusm_proc *proc, const rusm_runtime *rt, const rusm_spawn_optio
     rusm__mailbox_init(&proc->mailbox,
                        opts->mailbox_messages ? opts->mailbox_messages : procs->default_messages,
                        opts->mailbox_bytes ? opts->mailbox_bytes : procs->default_bytes);
+    proc->mailbox.policy =
+        opts->mailbox_policy ? (uint8_t)opts->mailbox_policy : procs->default_policy;
+}
+
+static bool needs_valve(const rusm_proc *proc) {
+    return proc->mailbox.policy == RUSM_MAILBOX_BLOCK_SENDER ||
+           proc->mailbox.policy == RUSM_MAILBOX_DROP_OLDEST;
 }
 
 /* What the options ask to be there from the first moment. */
 static int equip(rusm_proc *proc, const rusm_spawn_options *opts) {
+    if (needs_valve(proc) && !(proc->mailbox.valve = rusm__valve_new())) {
+        return RUSM_ENOMEM;
+    }
     if (opts->label) {
         struct rusm__label *label = rusm__label_new(opts->label, strlen(opts->label));
         if (!label) {
@@ -85,6 +95,7 @@ static void discard(rusm_proc *proc) {
         rusm__records_fini(&extra->watchers);
         rusm__mem_free(extra);
     }
+    rusm__valve_free(proc->mailbox.valve);
     rusm__mem_free(atomic_load_explicit(&proc->label, memory_order_relaxed));
     rusm__mem_free(proc);
 }
@@ -123,8 +134,10 @@ static void add_first(rusm_runtime *rt, rusm_proc *proc, rusm_msg *first) {
     first->from = local && local->running ? local->running->pid : 0;
     first->flags = 0;
     rusm__mailbox_append(&proc->mailbox, first);
-    atomic_init(&proc->mailbox.arrived,
-                ((uint64_t)1 << RUSM__LOAD_SHIFT) + rusm__msg_weight(first));
+    atomic_init(&proc->mailbox.arrived, rusm__mailbox_load_of(first));
+    if (proc->mailbox.valve) {
+        proc->mailbox.valve->own = rusm__mailbox_load_of(first);
+    }
     rusm__count_sent(rt);
 }
 
@@ -143,6 +156,7 @@ static void start(rusm_runtime *rt, rusm_proc *proc, const rusm_spawn_options *o
 static bool is_valid(const rusm_spawn_options *opts) {
     return opts && opts->size == sizeof(*opts) && opts->ops && opts->ops->step &&
            (!opts->first || opts->first->tag == RUSM__TAG_DATA) &&
+           opts->mailbox_policy <= RUSM_MAILBOX_EXIT &&
            !(opts->flags & ~(uint32_t)(RUSM_SPAWN_PINNED | RUSM_SPAWN_NEXT | RUSM_SPAWN_LOGGED));
 }
 
