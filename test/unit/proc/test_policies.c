@@ -617,6 +617,7 @@ static void exit_ends_the_receiver_with_a_reason(void **state) {
     assert_string_equal(down.text, "the mailbox is at its limit of 3 messages and 1000 bytes");
     WAIT_FOR(stats_of(rt).dropped == 3);
     assert_true(stats_of(rt).sent == 4 && stats_of(rt).refused == 1); /* 1: the watcher's order */
+    puppet_end_with(&watcher, RUSM_EXIT_NORMAL, NULL);
 }
 
 /* ---- options ---- */
