@@ -20,9 +20,10 @@ typedef struct rusm_msg rusm_msg;
 
 /* What an item of the mailbox is. Items of one kind are never lost by waiting for another. */
 typedef enum rusm_msg_kind {
-    RUSM_MSG_DATA = 0, /* bytes that somebody sent */
-    RUSM_MSG_DOWN = 1, /* a monitored process ended: from, ref, exit kind and text */
-    RUSM_MSG_EXIT = 2, /* an exit signal that a trapping process turned into mail */
+    RUSM_MSG_DATA = 0,   /* bytes that somebody sent */
+    RUSM_MSG_DOWN = 1,   /* a monitored process ended: from, ref, exit kind and text */
+    RUSM_MSG_EXIT = 2,   /* an exit signal that a trapping process turned into mail */
+    RUSM_MSG_STREAM = 3, /* a byte stream that another process opened: see rusm/stream.h */
 } rusm_msg_kind;
 
 /* Largest message in bytes (1 GiB less one page of header room). */
@@ -35,17 +36,20 @@ RUSM_API RUSM_MUST_USE int rusm_msg_new(size_t len, rusm_msg **out_msg);
 /* As rusm_msg_new, with a copy of data. */
 RUSM_API RUSM_MUST_USE int rusm_msg_copy(const void *data, size_t len, rusm_msg **out_msg);
 
-/* Free a message that was not sent, or that was received. NULL is allowed. */
+/* Free a message that was not sent, or that was received. NULL is allowed. A RUSM_MSG_STREAM that
+ * is freed is a stream that is refused: its writer learns that nobody reads. */
 RUSM_API void rusm_msg_free(rusm_msg *msg);
 
-/* The bytes of a RUSM_MSG_DATA message; for DOWN and EXIT the reason's text. Borrowed. */
+/* The bytes of a RUSM_MSG_DATA message; for DOWN and EXIT the reason's text; nothing for STREAM.
+ * Borrowed. */
 RUSM_API unsigned char *rusm_msg_data(rusm_msg *msg);
 RUSM_API size_t rusm_msg_len(const rusm_msg *msg);
 
 RUSM_API rusm_msg_kind rusm_msg_get_kind(const rusm_msg *msg);
 
 /* Who sent it: the process that ran when it was sent, 0 when a plain thread sent it. For DOWN and
- * EXIT: the process that ended. Set by the library, so it can be trusted. */
+ * EXIT: the process that ended; for STREAM: the writer. Set by the library, so it can be trusted.
+ */
 RUSM_API rusm_pid rusm_msg_from(const rusm_msg *msg);
 
 /* The monitor's reference of a DOWN; 0 otherwise. */
@@ -57,7 +61,8 @@ RUSM_API rusm_exit_kind rusm_msg_exit_kind(const rusm_msg *msg);
 /* Queue msg for pid. Takes msg on success; on error the caller keeps it. Any thread; never waits.
  * Messages of one sender to one receiver arrive in the order they were sent.
  * RUSM_ENOPROC: pid has ended or never was. RUSM_EFULL: its mailbox is at its limit, or others wait
- * for room in it. RUSM_EINVAL: a DOWN or EXIT, which only the library sends. */
+ * for room in it. RUSM_EINVAL: a DOWN, EXIT or STREAM, which only the library
+ * sends. */
 RUSM_API RUSM_MUST_USE int rusm_msg_send(rusm_runtime *rt, rusm_pid to, rusm_msg *msg);
 
 #ifdef __cplusplus

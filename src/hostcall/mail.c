@@ -104,7 +104,7 @@ static bool take_mail(struct rusm__guest *guest, struct rusm__bytes *out) {
         case RUSM_MSG_DOWN:
             hand_out_down(calls, msg, out);
             return true;
-        default: /* exit signals become mail only for those who trap, which a guest cannot */
+        default: /* an exit signal, which only those get who trap; a stream, which is refused so */
             rusm_msg_free(msg);
         }
     }

@@ -2,8 +2,8 @@
 /* The one place where a process ends:
  *
  *     leave the table ─► close the mailbox ─► free names and tags ─► log ─► drop the body
- *       ─► give the place back ─► downs ─► links ─► own monitors ─► requests that came too late
- *       ─► memory
+ *       ─► end what other folders keep with it ─► give the place back ─► downs ─► links
+ *       ─► own monitors ─► requests that came too late ─► memory
  *
  * Names are free, and the body's resources and the place among max_processes are back, before
  * anybody is told. */
@@ -67,7 +67,7 @@ static uint64_t answer_late(rusm_proc *self, rusm_runtime *rt, struct rusm_msg *
     while (msg) {
         struct rusm_msg *next = msg->next;
         struct rusm__signal *signal = (struct rusm__signal *)msg;
-        messages += msg->tag == RUSM__TAG_DATA;
+        messages += rusm__msg_counts(msg);
         if (msg->tag == RUSM__TAG_MONITOR) {
             rusm__signal_notify_down(rt, signal, self->pid, (rusm_exit_kind)self->exit_kind,
                                      self->exit_reason);
@@ -93,6 +93,16 @@ static uint64_t free_list(struct rusm_msg *msg) {
         msg = next;
     }
     return messages;
+}
+
+static void end_holdings(rusm_proc *self) {
+    struct rusm__extra *extra = atomic_load_explicit(&self->extra, memory_order_relaxed);
+    struct rusm__holding *at = extra ? extra->holdings : NULL;
+    while (at) {
+        struct rusm__holding *next = at->next;
+        at->end(at, (rusm_exit_kind)self->exit_kind);
+        at = next;
+    }
 }
 
 static void reclaim(struct rusm__qs_node *node) {
@@ -127,6 +137,7 @@ void rusm__proc_finish(rusm_proc *self) {
     if (self->ops->drop) {
         self->ops->drop(self->body);
     }
+    end_holdings(self);
     rusm_msg_free(rusm_proc_send_cancel(self));
     rusm__table_give(&procs->table, &local->slots, self->pid);
     rusm__count(&local->exited, 1);

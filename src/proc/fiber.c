@@ -199,6 +199,21 @@ static void forget_deadline(rusm_proc *self) {
     }
 }
 
+int rusm__fiber_wait(rusm_proc *self, uint64_t deadline_ns) {
+    if (rusm__proc_is_doomed(self)) {
+        return exiting(self);
+    }
+    if (is_over(deadline_ns)) {
+        forget_deadline(self);
+        return RUSM_ETIMEDOUT;
+    }
+    return wait_until(self, deadline_ns);
+}
+
+void rusm__fiber_wait_done(rusm_proc *self) {
+    forget_deadline(self);
+}
+
 int rusm_receive(rusm_proc *self, uint64_t deadline_ns, rusm_msg **out_msg) {
     for (;;) {
         *out_msg = rusm__proc_is_doomed(self) ? NULL : rusm_proc_receive(self);

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "proc/msg_impl.h"
+#include "proc/proc.h"
 
 _Static_assert(sizeof(struct rusm_msg) == 32, "two headers share a cache line");
 
@@ -36,8 +37,15 @@ static struct rusm__signal *as_signal(rusm_msg *msg) {
     return (struct rusm__signal *)msg;
 }
 
+static void refuse(rusm_msg *msg) {
+    struct rusm__offer *offer = (struct rusm__offer *)msg;
+    offer->refuse(offer->what);
+}
+
 void rusm_msg_free(rusm_msg *msg) {
-    if (msg && msg->tag != RUSM__TAG_DATA) {
+    if (msg && msg->tag == RUSM__TAG_STREAM) {
+        refuse(msg);
+    } else if (msg && msg->tag != RUSM__TAG_DATA) {
         rusm__reason_unref(as_signal(msg)->reason);
     }
     rusm__mem_free(msg);
@@ -48,6 +56,9 @@ unsigned char *rusm_msg_data(rusm_msg *msg) {
     if (msg->tag == RUSM__TAG_DATA) {
         return (unsigned char *)(msg + 1);
     }
+    if (msg->tag == RUSM__TAG_STREAM) {
+        return nothing;
+    }
     struct rusm__reason *reason = as_signal(msg)->reason;
     return reason ? (unsigned char *)reason->text : nothing;
 }
@@ -55,6 +66,9 @@ unsigned char *rusm_msg_data(rusm_msg *msg) {
 size_t rusm_msg_len(const rusm_msg *msg) {
     if (msg->tag == RUSM__TAG_DATA) {
         return msg->len;
+    }
+    if (msg->tag == RUSM__TAG_STREAM) {
+        return 0;
     }
     const struct rusm__reason *reason = ((const struct rusm__signal *)msg)->reason;
     return reason ? reason->len : 0;
@@ -111,4 +125,26 @@ struct rusm__signal *rusm__signal_new(enum rusm__tag tag, rusm_pid from) {
         signal->head.from = from;
     }
     return signal;
+}
+
+/* ---- offers ---- */
+
+rusm_msg *rusm__offer_new(uint32_t weight, void *what, void (*refused)(void *what)) {
+    struct rusm__offer *offer = rusm__mem_try_zalloc(sizeof(*offer));
+    if (!offer) {
+        return NULL;
+    }
+    offer->head.tag = RUSM__TAG_STREAM;
+    offer->head.len = weight;
+    offer->what = what;
+    offer->refuse = refused;
+    return &offer->head;
+}
+
+void *rusm__offer_what(rusm_msg *msg) {
+    return msg->tag == RUSM__TAG_STREAM ? ((struct rusm__offer *)msg)->what : NULL;
+}
+
+void rusm__offer_done(rusm_msg *msg) {
+    rusm__mem_free(msg);
 }

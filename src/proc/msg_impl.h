@@ -9,11 +9,12 @@
 
 #include "rusm/msg.h"
 
-/* The first three are rusm_msg_kind; the rest never reaches a body. */
+/* The first four are rusm_msg_kind; the rest never reaches a body. */
 enum rusm__tag {
     RUSM__TAG_DATA = RUSM_MSG_DATA,
     RUSM__TAG_DOWN = RUSM_MSG_DOWN,
     RUSM__TAG_EXIT = RUSM_MSG_EXIT,
+    RUSM__TAG_STREAM = RUSM_MSG_STREAM,
     RUSM__TAG_MONITOR,
     RUSM__TAG_DEMONITOR,
     RUSM__TAG_LINK,
@@ -34,14 +35,15 @@ struct rusm_msg {
     uint8_t tag;
     uint8_t exit_kind;
     uint16_t flags;
-    uint32_t len; /* bytes of a DATA message behind the header */
+    uint32_t len; /* bytes of a DATA message behind the header; what a STREAM weighs */
     rusm_pid from;
     uint64_t ref; /* monitor reference, or the link id of the sender */
 };
 
 /* Does it count against the bound of the mailbox that it is in? */
 static inline bool rusm__msg_counts(const struct rusm_msg *msg) {
-    return msg->tag == RUSM__TAG_DATA && !(msg->flags & RUSM__MSG_TAKEN);
+    return (msg->tag == RUSM__TAG_DATA || msg->tag == RUSM__TAG_STREAM) &&
+           !(msg->flags & RUSM__MSG_TAKEN);
 }
 
 /* Why a process ended; shared by all who are told. Immutable. */
@@ -73,6 +75,13 @@ struct rusm__signal {
 };
 
 struct rusm__signal *rusm__signal_new(enum rusm__tag tag, rusm_pid from); /* NULL: no memory */
+
+/* A thing of another folder that is offered to a process: mail that is refused when it is freed. */
+struct rusm__offer {
+    struct rusm_msg head;
+    void *what;
+    void (*refuse)(void *what);
+};
 
 /* Bytes that a message counts against a mailbox's bound. */
 static inline uint64_t rusm__msg_weight(const struct rusm_msg *msg) {

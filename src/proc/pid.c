@@ -68,10 +68,11 @@ static void raise_on(rusm_runtime *rt, rusm_proc *proc, uint32_t event) {
     }
 }
 
-static int refuse(rusm_runtime *rt, rusm_proc *proc) {
+/* A stream may weigh what it likes, so it never is what ends the receiver. */
+static int refuse(rusm_runtime *rt, rusm_proc *proc, const rusm_msg *msg) {
     count(rt, true);
     atomic_fetch_add_explicit(&proc->mailbox.refused, 1, memory_order_relaxed);
-    if (proc->mailbox.policy == RUSM_MAILBOX_EXIT) {
+    if (proc->mailbox.policy == RUSM_MAILBOX_EXIT && msg->tag == RUSM__TAG_DATA) {
         raise_on(rt, proc, RUSM__EVENT_FULL);
     }
     return RUSM_EFULL;
@@ -92,7 +93,7 @@ static int deliver(rusm_runtime *rt, rusm_pid to, rusm_msg *msg) {
     case RUSM__PUSH_OK:
         break;
     case RUSM__PUSH_FULL:
-        return refuse(rt, proc);
+        return refuse(rt, proc, msg);
     default:
         return RUSM_ENOPROC;
     }
@@ -115,6 +116,11 @@ int rusm_msg_send(rusm_runtime *rt, rusm_pid to, rusm_msg *msg) {
     msg->from = local && local->running ? local->running->pid : 0;
     msg->flags = 0;
     return rusm__msg_deliver(rt, to, msg);
+}
+
+int rusm__offer_send(rusm_proc *self, rusm_pid to, rusm_msg *msg) {
+    msg->from = self->pid;
+    return rusm__msg_deliver(rusm_proc_runtime(self), to, msg);
 }
 
 /* ---- waking and killing ---- */

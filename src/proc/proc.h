@@ -33,4 +33,44 @@ uint32_t rusm__proc_mail_depth(const rusm_proc *self);
 /* Names and tags that the running process holds, counted by walking them. */
 uint32_t rusm__proc_word_count(const rusm_proc *self);
 
+/* ---- what other folders keep with a process ---- */
+
+/* Kept until the process ends, then told once: on a scheduler, after the body was dropped and
+ * before watchers are told. `end` is also what it is found by: one a folder. */
+struct rusm__holding {
+    struct rusm__holding *next;
+    void (*end)(struct rusm__holding *holding, rusm_exit_kind kind);
+};
+
+/* The running process. RUSM_ENOMEM. */
+RUSM_MUST_USE int rusm__proc_hold(rusm_proc *self, struct rusm__holding *holding);
+/* NULL if there is none. */
+struct rusm__holding *rusm__proc_held(const rusm_proc *self,
+                                      void (*end)(struct rusm__holding *holding,
+                                                  rusm_exit_kind kind));
+
+/* ---- offers: RUSM_MSG_STREAM mail ---- */
+
+/* `refuse` is called if the mail is freed instead of taken, on any thread. It weighs so many bytes
+ * in the mailbox. NULL: no memory. */
+rusm_msg *rusm__offer_new(uint32_t weight, void *what, void (*refuse)(void *what));
+/* From the running process; otherwise as rusm_msg_send. */
+RUSM_MUST_USE int rusm__offer_send(rusm_proc *self, rusm_pid to, rusm_msg *msg);
+/* NULL for any other mail. The mail stays. */
+void *rusm__offer_what(rusm_msg *msg);
+/* Free the mail of an offer that was taken, or that was not sent. */
+void rusm__offer_done(rusm_msg *msg);
+
+/* The oldest mail of this kind; others stay where they are. Returns owned; NULL: none. Walks what
+ * is in front of it. */
+rusm_msg *rusm__proc_receive_kind(rusm_proc *self, rusm_msg_kind kind);
+
+/* ---- waiting in a fiber ---- */
+
+/* Give up the turn until something may have happened: RUSM_OK, try again. RUSM_ETIMEDOUT: the
+ * deadline has passed. RUSM_EEXITING, RUSM_ENOMEM. After a wait that went well,
+ * rusm__fiber_wait_done takes the deadline back. */
+RUSM_MUST_USE int rusm__fiber_wait(rusm_proc *self, uint64_t deadline_ns);
+void rusm__fiber_wait_done(rusm_proc *self);
+
 #endif

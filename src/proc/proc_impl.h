@@ -33,7 +33,8 @@ struct rusm__extra {
     struct rusm__member *_Atomic tags;
     struct rusm_msg *stash_first;
     struct rusm_msg **stash_last;
-    struct rusm__waiter *waiter; /* of the message that waits for room elsewhere */
+    struct rusm__waiter *waiter;    /* of the message that waits for room elsewhere */
+    struct rusm__holding *holdings; /* the process itself */
 };
 
 struct rusm_proc {

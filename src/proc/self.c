@@ -48,6 +48,15 @@ rusm_msg *rusm_proc_receive(rusm_proc *self) {
     return self->doomed ? NULL : rusm__mailbox_pop(&self->mailbox);
 }
 
+rusm_msg *rusm__proc_receive_kind(rusm_proc *self, rusm_msg_kind kind) {
+    rusm__proc_accept_new(self);
+    struct rusm_msg **where = &self->mailbox.first;
+    while (*where && (*where)->tag != kind) {
+        where = &(*where)->next;
+    }
+    return *where && !self->doomed ? rusm__mailbox_remove(&self->mailbox, where) : NULL;
+}
+
 void rusm_proc_stash(rusm_proc *self, rusm_msg *msg) {
     struct rusm__extra *extra = rusm__proc_extra(self);
     msg->next = NULL;
@@ -182,4 +191,27 @@ int rusm_proc_set_label(rusm_proc *self, const char *text, size_t len) {
         rusm__qs_retire(&rusm_proc_runtime(self)->qs, own_qs(), &old->qs, reclaim_label);
     }
     return RUSM_OK;
+}
+
+/* ---- holdings ---- */
+
+int rusm__proc_hold(rusm_proc *self, struct rusm__holding *holding) {
+    struct rusm__extra *extra = rusm__proc_extra(self);
+    if (!extra) {
+        return RUSM_ENOMEM;
+    }
+    holding->next = extra->holdings;
+    extra->holdings = holding;
+    return RUSM_OK;
+}
+
+struct rusm__holding *rusm__proc_held(const rusm_proc *self,
+                                      void (*end)(struct rusm__holding *holding,
+                                                  rusm_exit_kind kind)) {
+    struct rusm__extra *extra = atomic_load_explicit(&self->extra, memory_order_relaxed);
+    struct rusm__holding *at = extra ? extra->holdings : NULL;
+    while (at && at->end != end) {
+        at = at->next;
+    }
+    return at;
 }

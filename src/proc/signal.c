@@ -191,6 +191,9 @@ static void accept_one(rusm_proc *self, struct rusm_msg *msg) {
     case RUSM__TAG_DATA:
         accept_data(self, msg);
         break;
+    case RUSM__TAG_STREAM:
+        rusm__mailbox_append(&self->mailbox, msg);
+        break;
     case RUSM__TAG_DOWN:
         accept_down(self, signal);
         break;

@@ -132,7 +132,7 @@ static bool is_over(const struct rusm__mailbox *box, uint64_t load) {
 
 /* Unlinked. There is one, for nothing else is counted in `load`. */
 static struct rusm_msg *take_oldest(struct rusm__valve *valve) {
-    while ((*valve->oldest)->tag != RUSM__TAG_DATA) {
+    while (!rusm__msg_counts(*valve->oldest)) {
         valve->oldest = &(*valve->oldest)->next;
     }
     struct rusm_msg *msg = *valve->oldest;
