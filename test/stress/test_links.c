@@ -23,6 +23,7 @@ struct report {
 static pthread_mutex_t reports_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct report reports[PLACES];
 static unsigned report_count;
+static unsigned report_round; /* reports of earlier rounds may still come: they do not count */
 
 struct knot {
     struct rusm__random random;
@@ -31,9 +32,13 @@ struct knot {
 };
 
 /* In the process, so that nothing of it changes meanwhile. */
-static void report_links(rusm_proc *self) {
+static void report_links(rusm_proc *self, unsigned round) {
     struct rusm__extra *extra = atomic_load(&self->extra);
     pthread_mutex_lock(&reports_lock);
+    if (round != report_round) {
+        pthread_mutex_unlock(&reports_lock);
+        return;
+    }
     struct report *report = &reports[report_count++ % PLACES];
     *report = (struct report){.pid = rusm_proc_pid(self)};
     for (unsigned i = 0; i < PLACES && extra; i++) {
@@ -56,7 +61,9 @@ static void receive_all(rusm_proc *self) {
         if (rusm_msg_get_kind(msg) == RUSM_MSG_EXIT) {
             atomic_fetch_add(&exits, 1);
         } else if (rusm_msg_get_kind(msg) == RUSM_MSG_DATA) {
-            report_links(self);
+            unsigned round;
+            memcpy(&round, rusm_msg_data(msg), sizeof(round));
+            report_links(self, round);
         } else {
             atomic_fetch_add(&wrong, 1);
         }
@@ -132,10 +139,11 @@ static unsigned count_of_reports(void) {
 static bool ask_all(void) {
     pthread_mutex_lock(&reports_lock);
     report_count = 0;
+    unsigned round = ++report_round;
     pthread_mutex_unlock(&reports_lock);
     for (unsigned i = 0; i < PLACES; i++) {
         rusm_msg *msg;
-        if (rusm_msg_new(0, &msg) != RUSM_OK) {
+        if (rusm_msg_copy(&round, sizeof(round), &msg) != RUSM_OK) {
             return false;
         }
         if (rusm_msg_send(rt, atomic_load(&places[i]), msg) != RUSM_OK) {
@@ -164,7 +172,13 @@ static bool all_agree(unsigned *links) {
     if (!ask_all()) {
         return false;
     }
-    WAIT_FOR(count_of_reports() == PLACES);
+    /* One that was about to be replaced when it was asked does not report: ask again. */
+    for (unsigned waited = 0; count_of_reports() < PLACES; waited++) {
+        if (waited == 1000) {
+            return false;
+        }
+        nap_ms(1);
+    }
     pthread_mutex_lock(&reports_lock);
     unsigned found = disagreements(links);
     pthread_mutex_unlock(&reports_lock);
