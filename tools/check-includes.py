@@ -25,6 +25,7 @@ BELOW = {
     "io": ["base", "sync"],
     "sched": CORE_LOW,
     "proc": CORE_LOW + ["sched"],
+    "stream": CORE,
     "sup": ["base"],  # on the public process API; of ours, memory and the log
     "worker": CORE,
     "obs": ["base"],

@@ -26,7 +26,9 @@
     X(ELIMIT, -16, "a configured limit is reached")                                                \
     X(ENOTSUP, -17, "not supported yet")                                                           \
     X(EEXITING, -18, "the process is to end")                                                      \
-    X(EAGAIN, -19, "not yet; the process is woken when it can go on")
+    X(EAGAIN, -19, "not yet; the process is woken when it can go on")                              \
+    X(ECLOSED, -20, "the other end is closed")                                                     \
+    X(ECRASHED, -21, "the process at the other end crashed")
 
 enum {
     RUSM_OK = 0,

@@ -10,6 +10,7 @@
 #include "rusm/node.h"
 #include "rusm/process.h"
 #include "rusm/runtime.h"
+#include "rusm/stream.h"
 #include "rusm/version.h"
 
 #endif
