@@ -4,8 +4,9 @@
 #include "base/assert.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/scale.h"
 
-enum { FEW = 4, FIRST_BUCKETS = 16 };
+enum { FEW = RUSM__SCALE(4, 2), FIRST_BUCKETS = RUSM__SCALE(16, 2) };
 
 static uint64_t key_of(const struct rusm__records *set, const struct rusm__signal *record) {
     return set->by_peer ? record->peer : record->head.ref;

@@ -7,10 +7,10 @@
 
 #include "base/mem.h"
 
-enum { FIRST_BUCKETS = 16 };
+enum { FIRST_BUCKETS = RUSM__SCALE(16, 1) };
 
 static struct rusm__registry_shard *shard_of(struct rusm__registry *registry, uint64_t hash) {
-    return &registry->shards[hash >> 58];
+    return &registry->shards[(hash >> 58) % RUSM__REGISTRY_SHARDS];
 }
 
 static struct rusm__word_table *table_new(uint32_t buckets, uint32_t link) {

@@ -21,9 +21,10 @@
 #include "rusm/runtime.h"
 
 #include "base/hash.h"
+#include "base/scale.h"
 #include "sync/qs.h"
 
-enum { RUSM__REGISTRY_SHARDS = 64, RUSM__WORD_MAX_BYTES = 255 };
+enum { RUSM__REGISTRY_SHARDS = RUSM__SCALE(64, 2), RUSM__WORD_MAX_BYTES = 255 };
 
 struct rusm__word;
 

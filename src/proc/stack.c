@@ -4,8 +4,14 @@
 #include <sys/mman.h>
 
 #include "base/assert.h"
+#include "base/scale.h"
 
-enum { GUARD_BYTES = 4096, CHAIN = 64, CACHE_MOST = 2 * CHAIN, POOL_MOST = 4096 };
+enum {
+    GUARD_BYTES = 4096,
+    CHAIN = RUSM__SCALE(64, 2),
+    CACHE_MOST = 2 * CHAIN,
+    POOL_MOST = RUSM__SCALE(4096, 3),
+};
 
 static size_t bytes_of(uint32_t size_index) {
     return (size_t)1 << (RUSM__STACK_MIN_SHIFT + size_index);

@@ -5,9 +5,15 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/scale.h"
 #include "proc/proc_impl.h"
 
-enum { SEGMENT_BITS = 12, SEGMENT_SLOTS = 1 << SEGMENT_BITS, KEEP = 16384, CHAIN = 1024 };
+enum {
+    SEGMENT_BITS = RUSM__SCALE(12, 3),
+    SEGMENT_SLOTS = 1 << SEGMENT_BITS,
+    KEEP = RUSM__SCALE(16384, 2),
+    CHAIN = RUSM__SCALE(1024, 3),
+};
 
 static uint32_t slot_number(rusm_pid pid) {
     return (uint32_t)pid;

@@ -23,6 +23,7 @@
 
 #include "rusm/process.h"
 
+#include "base/scale.h"
 #include "timer/wheel.h"
 
 struct rusm__sched;
@@ -37,7 +38,7 @@ struct rusm__timer {
     uint8_t owner;
 };
 
-enum { RUSM__TIMER_CHUNK = 1024, RUSM__TIMER_CHUNKS = 16384 };
+enum { RUSM__TIMER_CHUNK = RUSM__SCALE(1024, 4), RUSM__TIMER_CHUNKS = 16384 };
 
 struct rusm__timer_slab {
     /* Owner (outside slab: under its lock). */

@@ -9,12 +9,13 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/scale.h"
 #include "sched/sched_impl.h"
 
 enum {
-    LANE_LIMIT = 32,
-    LOOK_EVERY = 16,        /* runs between two looks at the clock and the inbox */
-    POLL_EVERY_NS = 100000, /* at most this long between two looks at the event loop */
+    LANE_LIMIT = RUSM__SCALE(32, 4),
+    LOOK_EVERY = RUSM__SCALE(16, 4), /* runs between two looks at the clock and the inbox */
+    POLL_EVERY_NS = 100000,          /* at most this long between two looks at the event loop */
 };
 
 static void fire_timers(struct rusm__sched *sched, uint64_t now) {

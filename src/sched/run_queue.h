@@ -17,10 +17,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/scale.h"
 #include "sched/sched.h"
 #include "sync/cacheline.h"
 
-enum { RUSM__RING_SIZE = 256 };
+enum { RUSM__RING_SIZE = RUSM__SCALE(256, 8) };
 
 struct rusm__task_list {
     struct rusm__task *first;

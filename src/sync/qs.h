@@ -24,6 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/scale.h"
 #include "sync/cacheline.h"
 
 struct rusm__qs_node {
@@ -33,9 +34,10 @@ struct rusm__qs_node {
 
 enum {
     RUSM__QS_BUCKETS = 4,
-    RUSM__QS_TRY_RETIRED = 512, /* objects that a member retires between two tries to move on */
-    RUSM__QS_TRY_TURNS = 1024,  /* its turns between two tries, if anything waits */
-    RUSM__QS_FREE_AT_ONCE = 16,
+    RUSM__QS_TRY_RETIRED =
+        RUSM__SCALE(512, 6), /* objects that a member retires between two tries to move on */
+    RUSM__QS_TRY_TURNS = RUSM__SCALE(1024, 8), /* its turns between two tries, if anything waits */
+    RUSM__QS_FREE_AT_ONCE = RUSM__SCALE(16, 2),
 };
 
 /* What waits for one epoch. */
