@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* The one place where a process ends:
  *
- *     leave the table ─► close the mailbox ─► free names and tags ─► log ─► drop the body
- *       ─► end what other folders keep with it ─► give the place back ─► downs ─► links
+ *     free names and tags ─► log ─► drop the body ─► end what other folders keep with it
+ *       ─► leave the table ─► close the mailbox ─► give the place back ─► downs ─► links
  *       ─► own monitors ─► requests that came too late ─► memory
  *
- * Names are free, and the body's resources and the place among max_processes are back, before
- * anybody is told. */
+ * Names and the body's resources are back before anybody can learn of the end, be it from a look-up
+ * that finds nobody (a monitor that answers "noproc"); the place among max_processes is back before
+ * anybody is told. Mail that arrives until the mailbox is closed is dropped with the rest. */
 #include "base/assert.h"
 #include "base/mem.h"
 #include "proc/proc_impl.h"
@@ -127,8 +128,6 @@ void rusm__proc_finish(rusm_proc *self) {
     struct rusm__procs *procs = rt->procs;
     struct rusm__qs_member *qs = rusm__sched_qs(sched);
 
-    rusm__table_hide(&procs->table, self->pid);
-    struct rusm_msg *late = rusm__mailbox_close(&self->mailbox);
     free_words(self, procs, qs);
     log_end(self, procs);
     if (self->wake_ns != UINT64_MAX) {
@@ -139,6 +138,8 @@ void rusm__proc_finish(rusm_proc *self) {
     }
     end_holdings(self);
     rusm_msg_free(rusm_proc_send_cancel(self));
+    rusm__table_hide(&procs->table, self->pid);
+    struct rusm_msg *late = rusm__mailbox_close(&self->mailbox);
     rusm__table_give(&procs->table, &local->slots, self->pid);
     rusm__count(&local->exited, 1);
     struct rusm__extra *extra = atomic_load_explicit(&self->extra, memory_order_relaxed);

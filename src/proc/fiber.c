@@ -14,13 +14,15 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/scale.h"
 #include "proc/fiber_switch.h"
 #include "proc/proc_impl.h"
 
 enum {
     DEFAULT_STACK = 64 * 1024,
-    STUBBORN = 4096,   /* waits that a fiber may still try after it was told to end */
-    YIELD_EVERY = 256, /* calls of rusm_yield that pass before a turn is given up */
+    STUBBORN =
+        RUSM__SCALE(4096, 16), /* waits that a fiber may still try after it was told to end */
+    YIELD_EVERY = RUSM__SCALE(256, 3), /* calls of rusm_yield that pass before a turn is given up */
 };
 
 struct fiber {
@@ -367,6 +369,18 @@ static bool is_answer(rusm_msg *msg, void *arg) {
            (msg->tag == RUSM__TAG_DOWN && msg->ref == awaited->monitor);
 }
 
+/* A reply that was accepted and is not the answer: the wait ended otherwise first. */
+static void remove_reply(rusm_proc *self, uint64_t call) {
+    struct rusm_msg **where = &self->mailbox.first;
+    while (*where && !(((*where)->flags & RUSM__MSG_REPLY) && (*where)->ref == call)) {
+        where = &(*where)->next;
+    }
+    if (*where) {
+        rusm_msg_free(rusm__mailbox_remove(&self->mailbox, where));
+        rusm__count(&rusm__proc_local(rusm_proc_runtime(self))->dropped, 1);
+    }
+}
+
 static int send_call(rusm_proc *self, rusm_pid target, rusm_msg **request, uint64_t ref,
                      uint64_t deadline_ns) {
     (*request)->from = self->pid;
@@ -394,9 +408,14 @@ int rusm_call(rusm_proc *self, rusm_pid target, rusm_msg **request, uint64_t dea
     if (status == RUSM_OK) {
         status = rusm_receive_match(self, is_answer, &awaited, deadline_ns, &answer);
     }
+    bool replied = self->call_ref == 0;
     self->call_ref = 0; /* from now on its reply is dropped on arrival */
     rusm_proc_demonitor(self, awaited.monitor);
-    if (answer && answer->tag == RUSM__TAG_DOWN) {
+    bool ended = answer && answer->tag == RUSM__TAG_DOWN;
+    if (replied && (!answer || ended)) {
+        remove_reply(self, awaited.call);
+    }
+    if (ended) {
         rusm_msg_free(answer);
         return RUSM_ENOPROC;
     }

@@ -57,7 +57,7 @@ struct rusm_proc {
     bool doomed; /* to end: `exit_kind` and `exit_reason` say why */
     uint8_t exit_kind;
     struct rusm__reason *exit_reason;
-    uint64_t call_ref; /* the call whose reply is awaited, 0 = none */
+    uint64_t call_ref; /* the call whose reply is awaited, 0 = none or accepted */
     rusm_timer wake_timer;
     uint64_t wake_ns; /* what wake_timer is armed for; UINT64_MAX: not armed */
 

@@ -160,11 +160,14 @@ static void accept_exit(rusm_proc *self, struct rusm__signal *signal) {
 }
 
 static void accept_data(rusm_proc *self, struct rusm_msg *msg) {
-    if ((msg->flags & RUSM__MSG_REPLY) && msg->ref != self->call_ref) {
-        /* The call has given up: nothing of it may stay behind. */
-        rusm__mailbox_discard(&self->mailbox, msg);
-        rusm__count(&rusm__proc_local(rusm_proc_runtime(self))->dropped, 1);
-        return;
+    if (msg->flags & RUSM__MSG_REPLY) {
+        if (msg->ref != self->call_ref) {
+            /* The call has given up: nothing of it may stay behind. */
+            rusm__mailbox_discard(&self->mailbox, msg);
+            rusm__count(&rusm__proc_local(rusm_proc_runtime(self))->dropped, 1);
+            return;
+        }
+        self->call_ref = 0; /* one reply; another is late, even if it came with the first */
     }
     rusm__mailbox_append(&self->mailbox, msg);
 }

@@ -306,6 +306,39 @@ static void end_frees_names_and_body_before_it_is_told(void **state) {
     }
 }
 
+/* Until the body is gone nobody can learn of the end: a look-up finds the process, so a monitor
+ * that is set at that moment is not answered "noproc". Names are free by then. */
+struct last_look {
+    rusm_pid pid;
+    rusm_pid name_holder;
+    _Atomic int alive; /* -1: not looked yet */
+};
+
+static rusm_step register_and_end(rusm_proc *self, void *body) {
+    struct last_look *look = body;
+    look->pid = rusm_proc_pid(self);
+    return rusm_proc_register(self, "mortal", 6) == RUSM_OK ? RUSM_STEP_EXIT : RUSM_STEP_WAIT;
+}
+
+static void look_around(void *body) {
+    struct last_look *look = body;
+    look->name_holder = rusm_name_whereis(rt, "mortal", 6);
+    atomic_store(&look->alive, rusm_pid_is_alive(rt, look->pid));
+}
+
+static void end_is_not_seen_before_the_body_is_gone(void **state) {
+    static const rusm_body_ops ops = {
+        .name = "last look", .step = register_and_end, .drop = look_around};
+    (void)state;
+    struct last_look look = {.alive = -1};
+    rusm_spawn_options options = {.size = sizeof(options), .ops = &ops, .body = &look};
+    rusm_pid pid;
+    assert_int_equal(rusm_proc_spawn(rt, &options, &pid), RUSM_OK);
+    WAIT_FOR(atomic_load(&look.alive) != -1);
+    assert_int_equal(atomic_load(&look.alive), 1);
+    assert_true(look.name_holder == 0);
+}
+
 /* A message that was sent before the end arrives before the DOWN. */
 struct farewell {
     rusm_pid to;
@@ -419,6 +452,7 @@ int main(void) {
         TEST(kill_oneself_ends_after_the_step),
         TEST(kill_nobody_is_false),
         TEST(end_frees_names_and_body_before_it_is_told),
+        TEST(end_is_not_seen_before_the_body_is_gone),
         TEST(end_is_told_after_the_last_words),
         TEST(end_drops_what_waited),
         TEST(end_is_logged_for_those_who_asked),
