@@ -7,7 +7,8 @@
  * waiting regardless is cut off after a few thousand such answers: its stack is taken away
  * without running any more of it.
  *
- * All functions but rusm_fiber_spawn and rusm_reply belong to the running fiber. */
+ * All functions but rusm_fiber_spawn and rusm_reply belong to the running fiber; a process with
+ * another body gets RUSM_ESTATE. */
 #ifndef RUSM_FIBER_H
 #define RUSM_FIBER_H
 
@@ -80,7 +81,8 @@ RUSM_API RUSM_MUST_USE int rusm_call(rusm_proc *self, rusm_pid target, rusm_msg 
 RUSM_API bool rusm_msg_is_call(const rusm_msg *msg);
 
 /* Answer a call. Takes reply on success. From any process, once; later answers are dropped at the
- * caller. RUSM_EINVAL: not a call. RUSM_ENOPROC, RUSM_EFULL. */
+ * caller. RUSM_EINVAL: not a call, or a reply that is a
+ * DOWN or EXIT. RUSM_ENOPROC, RUSM_EFULL. */
 RUSM_API RUSM_MUST_USE int rusm_reply(rusm_runtime *rt, const rusm_msg *call, rusm_msg *reply);
 
 #ifdef __cplusplus

@@ -45,9 +45,12 @@ typedef struct rusm_body_ops {
 typedef struct rusm_spawn_options {
     size_t size;
     const rusm_body_ops *ops;
-    void *body;                /* taken on success */
-    const char *label;         /* copied; NULL = none */
-    rusm_msg *first;           /* first mail, RUSM_MSG_DATA; taken on success; NULL = none */
+    void *body;        /* taken on success */
+    const char *label; /* copied; NULL = none */
+    rusm_msg *first;   /* first mail, RUSM_MSG_DATA; taken on success; NULL = none */
+    /* Not NULL: the calling process monitors the new one from the first moment on, as by
+     * rusm_proc_monitor; the reference is stored here. RUSM_ESTATE if no process calls. */
+    uint64_t *out_monitor;
     rusm_pid monitor_by;       /* gets a DOWN when the process ends, 0 = nobody; must be the caller.
                                 * Such a monitor stays; rusm_proc_demonitor does not know it */
     uint64_t monitor_ref;      /* the reference in that DOWN */
@@ -61,11 +64,14 @@ enum {
     RUSM_SPAWN_PINNED = 1u << 0, /* never leaves the scheduler that it starts on */
     RUSM_SPAWN_NEXT = 1u << 1,   /* run it next on this scheduler, before other queued work */
     RUSM_SPAWN_LOGGED = 1u << 2, /* its end goes to the log (named components) */
+    RUSM_SPAWN_LINK = 1u << 3,   /* linked to the calling process from the first moment on, as by
+                                  * rusm_proc_link. RUSM_ESTATE if no process calls */
 };
 
 /* Start a process. From a scheduler thread it starts there; otherwise on any. Messages sent after
  * this call returned are never lost. Any thread, never waits. RUSM_ENOMEM, RUSM_EPROCS,
- * RUSM_EINVAL, RUSM_ESTATE (the runtime is being stopped): nothing was taken. */
+ * RUSM_EINVAL, RUSM_ESTATE (the runtime is being stopped): nothing was taken. A table that is full
+ * is also told to the log, at most once a second. */
 RUSM_API RUSM_MUST_USE int rusm_proc_spawn(rusm_runtime *rt, const rusm_spawn_options *opts,
                                            rusm_pid *out_pid);
 
@@ -186,10 +192,17 @@ struct rusm_proc_info {
 
 typedef uint64_t rusm_timer;
 
-/* Send msg to pid at deadline_ns. Takes msg on success. The timer outlives the process that set
- * it. An id is never 0. Any thread, never waits. RUSM_EINVAL: not a RUSM_MSG_DATA. RUSM_ENOMEM. */
+/* Send msg to pid at deadline_ns, at once if that has passed. Takes msg on success. The timer
+ * outlives the process that set it. An id is never 0. Any thread, never waits. RUSM_EINVAL: not a
+ * RUSM_MSG_DATA. RUSM_ENOMEM. */
 RUSM_API RUSM_MUST_USE int rusm_timer_send(rusm_runtime *rt, uint64_t deadline_ns, rusm_pid to,
                                            rusm_msg *msg, rusm_timer *out_timer);
+
+/* As rusm_timer_send, to whoever holds the name when the timer fires; to nobody if nobody does. The
+ * name is copied. RUSM_EINVAL also for a name that is empty or longer than 255 bytes. */
+RUSM_API RUSM_MUST_USE int rusm_timer_send_name(rusm_runtime *rt, uint64_t deadline_ns,
+                                                const char *name, size_t len, rusm_msg *msg,
+                                                rusm_timer *out_timer);
 
 /* True if the timer had not fired and now never will. False for one that fired, was cancelled,
  * or never was. Any thread. */

@@ -163,8 +163,13 @@ int rusm_fiber_spawn(rusm_runtime *rt, const rusm_fiber_options *opts, rusm_pid 
 
 /* ---- waiting ---- */
 
+/* The blocking calls need a stack that can be left: others get RUSM_ESTATE. */
+static bool is_fiber(const rusm_proc *self) {
+    return self->ops == &ops;
+}
+
 static struct fiber *fiber_of(rusm_proc *self) {
-    RUSM_CHECK(self->ops == &ops); /* the blocking calls need a stack that can be left */
+    RUSM_ASSERT(is_fiber(self));
     return self->body;
 }
 
@@ -217,6 +222,10 @@ void rusm__fiber_wait_done(rusm_proc *self) {
 }
 
 int rusm_receive(rusm_proc *self, uint64_t deadline_ns, rusm_msg **out_msg) {
+    *out_msg = NULL;
+    if (!is_fiber(self)) {
+        return RUSM_ESTATE;
+    }
     for (;;) {
         *out_msg = rusm__proc_is_doomed(self) ? NULL : rusm_proc_receive(self);
         if (*out_msg) {
@@ -273,6 +282,9 @@ int rusm_receive_match(rusm_proc *self, bool (*match)(rusm_msg *msg, void *arg),
     struct rusm_msg **where = &self->mailbox.first;
     struct rusm__valve *valve = self->mailbox.valve;
     *out_msg = NULL;
+    if (!is_fiber(self)) {
+        return RUSM_ESTATE;
+    }
     if (valve) {
         valve->cursor = &where;
     }
@@ -284,6 +296,9 @@ int rusm_receive_match(rusm_proc *self, bool (*match)(rusm_msg *msg, void *arg),
 }
 
 int rusm_sleep_until(rusm_proc *self, uint64_t deadline_ns) {
+    if (!is_fiber(self)) {
+        return RUSM_ESTATE;
+    }
     for (;;) {
         if (rusm__proc_is_doomed(self)) {
             return exiting(self);
@@ -300,6 +315,9 @@ int rusm_sleep_until(rusm_proc *self, uint64_t deadline_ns) {
 }
 
 int rusm_yield(rusm_proc *self) {
+    if (!is_fiber(self)) {
+        return RUSM_ESTATE;
+    }
     struct fiber *fiber = fiber_of(self);
     if (rusm__proc_is_doomed(self)) {
         return exiting(self);
@@ -351,6 +369,9 @@ int rusm_send(rusm_proc *self, rusm_pid to, rusm_msg *msg, uint64_t deadline_ns)
     if (msg->tag != RUSM__TAG_DATA) {
         return RUSM_EINVAL; /* as rusm_msg_send */
     }
+    if (!is_fiber(self)) {
+        return RUSM_ESTATE;
+    }
     msg->from = self->pid;
     msg->flags = 0;
     return send_marked(self, to, msg, deadline_ns);
@@ -398,6 +419,12 @@ int rusm_call(rusm_proc *self, rusm_pid target, rusm_msg **request, uint64_t dea
     struct awaited awaited;
     rusm_msg *answer = NULL;
     *out_reply = NULL;
+    if (!is_fiber(self)) {
+        return RUSM_ESTATE;
+    }
+    if (!*request || (*request)->tag != RUSM__TAG_DATA) {
+        return RUSM_EINVAL; /* as rusm_msg_send */
+    }
     int status = rusm_proc_monitor(self, target, &awaited.monitor);
     if (status) {
         return status;
@@ -428,7 +455,7 @@ bool rusm_msg_is_call(const rusm_msg *msg) {
 }
 
 int rusm_reply(rusm_runtime *rt, const rusm_msg *call, rusm_msg *reply) {
-    if (!rusm_msg_is_call(call)) {
+    if (!rusm_msg_is_call(call) || reply->tag != RUSM__TAG_DATA) {
         return RUSM_EINVAL;
     }
     struct rusm__proc_local *local = rusm__proc_local(rt);

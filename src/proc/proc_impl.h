@@ -87,7 +87,8 @@ struct rusm__procs {
     uint64_t default_bytes;
     uint8_t default_policy;
     rusm__exit_log exit_log;
-    _Atomic bool closing; /* no process starts any more */
+    _Atomic uint64_t next_full_ns; /* when a full table is told to the log again */
+    _Atomic bool closing;          /* no process starts any more */
 };
 
 /* A counter that one thread writes. release: who reads that a process ended also reads that what

@@ -6,6 +6,8 @@
 
 #include "rusm/error.h"
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "proc/proc_impl.h"
 
@@ -88,6 +90,68 @@ static int equip(rusm_proc *proc, const rusm_spawn_options *opts) {
     return RUSM_OK;
 }
 
+/* ---- ties to the calling process from the first moment on ---- */
+
+/* The new process is not visible yet and the caller is running, so both sides are written here:
+ * no signal is needed, and none can come before the ties are there. */
+struct ties {
+    rusm_proc *parent;
+    struct rusm__signal *link_here, *link_there; /* here: the caller's record */
+    struct rusm__signal *watch_here, *watch_there;
+};
+
+static void free_ties(struct ties *ties) {
+    rusm__mem_free(ties->link_here);
+    rusm__mem_free(ties->link_there);
+    rusm__mem_free(ties->watch_here);
+    rusm__mem_free(ties->watch_there);
+}
+
+static int make_ties(struct ties *ties, rusm_proc *proc, const rusm_spawn_options *opts) {
+    bool linked = opts->flags & RUSM_SPAWN_LINK, watched = opts->out_monitor != NULL;
+    if (!linked && !watched) {
+        return RUSM_OK;
+    }
+    if (!ties->parent) {
+        return RUSM_ESTATE;
+    }
+    bool good = rusm__proc_extra(proc) && rusm__proc_extra(ties->parent);
+    if (good && linked) {
+        ties->link_here = rusm__signal_new(RUSM__TAG_UNLINK, ties->parent->pid);
+        ties->link_there = rusm__signal_new(RUSM__TAG_LINK, ties->parent->pid);
+        good = ties->link_here && ties->link_there;
+    }
+    if (good && watched) {
+        ties->watch_here = rusm__signal_new(RUSM__TAG_DEMONITOR, ties->parent->pid);
+        ties->watch_there = rusm__signal_new(RUSM__TAG_MONITOR, ties->parent->pid);
+        good = ties->watch_here && ties->watch_there;
+    }
+    return good ? RUSM_OK : RUSM_ENOMEM;
+}
+
+static struct rusm__extra *extra_of(const rusm_proc *proc) {
+    return atomic_load_explicit(&proc->extra, memory_order_relaxed);
+}
+
+/* The process has its pid and nothing can fail any more. */
+static void tie(struct ties *ties, rusm_proc *proc, uint64_t *out_monitor) {
+    if (ties->link_here) {
+        ties->link_here->peer = proc->pid;
+        ties->link_there->peer = ties->parent->pid;
+        ties->link_here->head.ref = ties->link_there->peer_ref = rusm__ref_new(ties->parent);
+        rusm__records_add(&extra_of(ties->parent)->links, ties->link_here);
+        rusm__records_add(&extra_of(proc)->links, ties->link_there);
+    }
+    if (ties->watch_here) {
+        ties->watch_here->peer = proc->pid;
+        ties->watch_there->peer = ties->parent->pid;
+        *out_monitor = rusm__ref_new(ties->parent);
+        ties->watch_here->head.ref = ties->watch_there->head.ref = *out_monitor;
+        rusm__records_add(&extra_of(ties->parent)->watched, ties->watch_here);
+        rusm__records_add(&extra_of(proc)->watchers, ties->watch_there);
+    }
+}
+
 static void discard(rusm_proc *proc) {
     struct rusm__extra *extra = atomic_load_explicit(&proc->extra, memory_order_relaxed);
     if (extra) {
@@ -153,11 +217,26 @@ static void start(rusm_runtime *rt, rusm_proc *proc, const rusm_spawn_options *o
                       opts->flags & RUSM_SPAWN_NEXT ? RUSM__READY_NEXT : RUSM__READY_TAIL);
 }
 
+/* The setting that would help, at most once a second. */
+static void tell_full(rusm_runtime *rt) {
+    uint64_t now = rusm__clock_ns();
+    uint64_t next = atomic_load_explicit(&rt->procs->next_full_ns, memory_order_relaxed);
+    /* relaxed: who moves the time on writes the line */
+    if (now >= next && atomic_compare_exchange_strong_explicit(
+                           &rt->procs->next_full_ns, &next, now + 1000 * RUSM__MS,
+                           memory_order_relaxed, memory_order_relaxed)) {
+        rusm__log(RUSM__LOG_WARN, "rusm", "spawn",
+                  "refused: %u processes live, which is the limit (max_processes)",
+                  (unsigned)rt->procs->table.max_processes);
+    }
+}
+
 static bool is_valid(const rusm_spawn_options *opts) {
     return opts && opts->size == sizeof(*opts) && opts->ops && opts->ops->step &&
            (!opts->first || opts->first->tag == RUSM__TAG_DATA) &&
            opts->mailbox_policy <= RUSM_MAILBOX_EXIT &&
-           !(opts->flags & ~(uint32_t)(RUSM_SPAWN_PINNED | RUSM_SPAWN_NEXT | RUSM_SPAWN_LOGGED));
+           !(opts->flags & ~(uint32_t)(RUSM_SPAWN_PINNED | RUSM_SPAWN_NEXT | RUSM_SPAWN_LOGGED |
+                                       RUSM_SPAWN_LINK));
 }
 
 int rusm_proc_spawn(rusm_runtime *rt, const rusm_spawn_options *opts, rusm_pid *out_pid) {
@@ -168,6 +247,9 @@ int rusm_proc_spawn(rusm_runtime *rt, const rusm_spawn_options *opts, rusm_pid *
     if (!rt || !is_valid(opts)) {
         return RUSM_EINVAL;
     }
+    if (opts->out_monitor) {
+        *opts->out_monitor = 0;
+    }
     /* relaxed: a stop kills what it finds until nothing is left, so a late start is found too */
     if (atomic_load_explicit(&rt->procs->closing, memory_order_relaxed)) {
         return RUSM_ESTATE;
@@ -177,14 +259,24 @@ int rusm_proc_spawn(rusm_runtime *rt, const rusm_spawn_options *opts, rusm_pid *
         return RUSM_ENOMEM;
     }
     init(proc, rt, opts);
+    struct rusm__proc_local *local = rusm__proc_local(rt);
+    struct ties ties = {.parent = local ? local->running : NULL};
     int status = equip(proc, opts);
     if (status == RUSM_OK) {
-        status = take_pid(rt, rusm__proc_local(rt), &proc->pid);
+        status = make_ties(&ties, proc, opts);
+    }
+    if (status == RUSM_OK) {
+        status = take_pid(rt, local, &proc->pid);
     }
     if (status) {
+        free_ties(&ties);
         discard(proc);
+        if (status == RUSM_EPROCS) {
+            tell_full(rt);
+        }
         return status;
     }
+    tie(&ties, proc, opts->out_monitor);
     rusm_pid pid = proc->pid; /* the process may be gone once it was started */
     start(rt, proc, opts);
     *out_pid = pid;

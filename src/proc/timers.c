@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "proc/timers.h"
 
+#include <string.h>
+
 #include "rusm/error.h"
 
 #include "base/assert.h"
@@ -24,6 +26,24 @@ static struct rusm__timer_slab *slab_of(rusm_runtime *rt, uint8_t owner) {
         return NULL;
     }
     return &rt->procs->locals[owner == OUTSIDE ? rt->sched_count : owner].timers;
+}
+
+/* ---- cargo ---- */
+
+static struct rusm__timer_cargo cargo_of(const struct rusm__timer *timer) {
+    return (struct rusm__timer_cargo){
+        .to = timer->to, .msg = timer->msg, .to_name = timer->to_name};
+}
+
+static void free_name(const struct rusm__timer_cargo *cargo) {
+    if (cargo->to_name) {
+        rusm__mem_free(cargo->to.name);
+    }
+}
+
+static void free_cargo(const struct rusm__timer_cargo *cargo) {
+    free_name(cargo);
+    rusm_msg_free(cargo->msg);
 }
 
 /* ---- the slab ---- */
@@ -95,7 +115,8 @@ void rusm__timer_slab_fini(struct rusm__timer_slab *slab) {
     for (uint32_t i = 0; i < slab->count; i++) {
         struct rusm__timer *timer = at(slab, i);
         if (atomic_load_explicit(&timer->state, memory_order_relaxed) & ARMED) {
-            rusm_msg_free(timer->msg);
+            struct rusm__timer_cargo cargo = cargo_of(timer);
+            free_cargo(&cargo);
         }
     }
     for (uint32_t i = 0; i < slab->count / RUSM__TIMER_CHUNK; i++) {
@@ -106,11 +127,12 @@ void rusm__timer_slab_fini(struct rusm__timer_slab *slab) {
 
 /* ---- arming ---- */
 
-static rusm_timer mark_armed(struct rusm__timer *timer, rusm_pid to, rusm_msg *msg) {
-    timer->to = to;
-    timer->msg = msg;
+static rusm_timer mark_armed(struct rusm__timer *timer, const struct rusm__timer_cargo *cargo) {
+    timer->to = cargo->to;
+    timer->msg = cargo->msg;
+    timer->to_name = cargo->to_name;
     uint64_t state = atomic_load_explicit(&timer->state, memory_order_relaxed) | ARMED;
-    /* release: publishes msg to a canceller; pairs with the swap in rusm_timer_cancel */
+    /* release: publishes the cargo to a canceller; pairs with the swap in rusm_timer_cancel */
     atomic_store_explicit(&timer->state, state, memory_order_release);
     return id_of(timer, state);
 }
@@ -131,15 +153,15 @@ static void collect_cancelled(struct rusm__timer_slab *slab) {
     }
 }
 
-static int arm_here(struct rusm__sched *sched, uint64_t deadline_ns, rusm_pid to, rusm_msg *msg,
-                    rusm_timer *out_timer) {
+static int arm_here(struct rusm__sched *sched, uint64_t deadline_ns,
+                    const struct rusm__timer_cargo *cargo, rusm_timer *out_timer) {
     struct rusm__proc_local *local = rusm__sched_local(sched);
     collect_cancelled(&local->timers);
     struct rusm__timer *timer = take(&local->timers, (uint8_t)rusm__sched_index(sched));
     if (!timer) {
         return RUSM_ENOMEM;
     }
-    *out_timer = mark_armed(timer, to, msg);
+    *out_timer = mark_armed(timer, cargo);
     rusm__wheel_arm(rusm__sched_wheel(sched), &timer->node, deadline_ns);
     return RUSM_OK;
 }
@@ -176,8 +198,8 @@ static void arm_posted(void *arg) {
     pthread_mutex_unlock(&rt->procs->outside_lock);
 }
 
-static int arm_outside(rusm_runtime *rt, uint64_t deadline_ns, rusm_pid to, rusm_msg *msg,
-                       rusm_timer *out_timer) {
+static int arm_outside(rusm_runtime *rt, uint64_t deadline_ns,
+                       const struct rusm__timer_cargo *cargo, rusm_timer *out_timer) {
     struct request *request = rusm__mem_try_alloc(sizeof(*request));
     pthread_mutex_lock(&rt->procs->outside_lock);
     struct rusm__timer *timer = request ? take(slab_of(rt, OUTSIDE), OUTSIDE) : NULL;
@@ -187,7 +209,7 @@ static int arm_outside(rusm_runtime *rt, uint64_t deadline_ns, rusm_pid to, rusm
         return RUSM_ENOMEM;
     }
     *request = (struct request){.rt = rt, .timer = timer, .deadline_ns = deadline_ns};
-    request->id = *out_timer = mark_armed(timer, to, msg);
+    request->id = *out_timer = mark_armed(timer, cargo);
     int status = rusm__sched_post(rt, 0, arm_posted, request);
     if (status) {
         *out_timer = 0;
@@ -198,22 +220,49 @@ static int arm_outside(rusm_runtime *rt, uint64_t deadline_ns, rusm_pid to, rusm
     return status;
 }
 
+static int arm(rusm_runtime *rt, uint64_t deadline_ns, const struct rusm__timer_cargo *cargo,
+               rusm_timer *out_timer) {
+    struct rusm__sched *sched = rusm__sched_current_of(rt);
+    struct rusm__proc_local *local = sched ? rusm__sched_local(sched) : NULL;
+    cargo->msg->from = local && local->running ? local->running->pid : 0;
+    cargo->msg->flags = 0;
+    return sched ? arm_here(sched, deadline_ns, cargo, out_timer)
+                 : arm_outside(rt, deadline_ns, cargo, out_timer);
+}
+
 int rusm_timer_send(rusm_runtime *rt, uint64_t deadline_ns, rusm_pid to, rusm_msg *msg,
                     rusm_timer *out_timer) {
+    struct rusm__timer_cargo cargo = {.to.pid = to, .msg = msg};
     *out_timer = 0;
     if (msg->tag != RUSM__TAG_DATA) {
         return RUSM_EINVAL; /* as rusm_msg_send */
     }
-    struct rusm__sched *sched = rusm__sched_current_of(rt);
-    struct rusm__proc_local *local = sched ? rusm__sched_local(sched) : NULL;
-    msg->from = local && local->running ? local->running->pid : 0;
-    msg->flags = 0;
-    return sched ? arm_here(sched, deadline_ns, to, msg, out_timer)
-                 : arm_outside(rt, deadline_ns, to, msg, out_timer);
+    return arm(rt, deadline_ns, &cargo, out_timer);
+}
+
+int rusm_timer_send_name(rusm_runtime *rt, uint64_t deadline_ns, const char *name, size_t len,
+                         rusm_msg *msg, rusm_timer *out_timer) {
+    struct rusm__timer_cargo cargo = {.msg = msg, .to_name = true};
+    *out_timer = 0;
+    if (msg->tag != RUSM__TAG_DATA || !name || len < 1 || len > RUSM__WORD_MAX_BYTES) {
+        return RUSM_EINVAL;
+    }
+    cargo.to.name = rusm__mem_try_alloc(sizeof(*cargo.to.name) + len);
+    if (!cargo.to.name) {
+        return RUSM_ENOMEM;
+    }
+    cargo.to.name->len = (uint32_t)len;
+    memcpy(cargo.to.name->text, name, len);
+    int status = arm(rt, deadline_ns, &cargo, out_timer);
+    if (status) {
+        free_name(&cargo);
+    }
+    return status;
 }
 
 int rusm__timer_wake(rusm_runtime *rt, uint64_t deadline_ns, rusm_pid to, rusm_timer *out_timer) {
-    return arm_here(rusm__sched_current_of(rt), deadline_ns, to, NULL, out_timer);
+    struct rusm__timer_cargo cargo = {.to.pid = to};
+    return arm_here(rusm__sched_current_of(rt), deadline_ns, &cargo, out_timer);
 }
 
 /* ---- the end of a timer ---- */
@@ -226,15 +275,15 @@ static void hand_to_owner(struct rusm__timer_slab *slab, struct rusm__timer *tim
     }
 }
 
-/* True, and *out_msg is ours, if the timer was armed under this id. */
-static bool disarm(struct rusm__timer *timer, rusm_timer id, rusm_msg **out_msg) {
+/* True, and the cargo is ours, if the timer was armed under this id. */
+static bool disarm(struct rusm__timer *timer, rusm_timer id, struct rusm__timer_cargo *out_cargo) {
     uint64_t state = generation_of(id) << 32 | ARMED;
     /* acquire: what the arming thread wrote */
     if (!atomic_compare_exchange_strong_explicit(&timer->state, &state, state & ~ARMED,
                                                  memory_order_acq_rel, memory_order_relaxed)) {
         return false;
     }
-    *out_msg = timer->msg;
+    *out_cargo = cargo_of(timer);
     return true;
 }
 
@@ -249,11 +298,11 @@ bool rusm_timer_cancel(rusm_runtime *rt, rusm_timer id) {
     uint8_t owner = (uint8_t)id;
     struct rusm__timer_slab *slab = slab_of(rt, owner);
     struct rusm__timer *timer = slab ? at(slab, (uint32_t)(id & UINT32_MAX) >> 8) : NULL;
-    rusm_msg *msg = NULL;
-    if (!timer || !disarm(timer, id, &msg)) {
+    struct rusm__timer_cargo cargo;
+    if (!timer || !disarm(timer, id, &cargo)) {
         return false;
     }
-    rusm_msg_free(msg);
+    free_cargo(&cargo);
     if (is_owner(rt, owner)) {
         rusm__wheel_cancel(&timer->node);
         give(slab, timer);
@@ -263,29 +312,29 @@ bool rusm_timer_cancel(rusm_runtime *rt, rusm_timer id) {
     return true;
 }
 
-static void deliver(rusm_runtime *rt, rusm_pid to, rusm_msg *msg) {
-    if (!msg) {
+static void deliver(rusm_runtime *rt, const struct rusm__timer_cargo *cargo) {
+    rusm_pid to = cargo->to_name ? rusm_name_whereis(rt, cargo->to.name->text, cargo->to.name->len)
+                                 : cargo->to.pid;
+    if (!cargo->msg) {
         rusm__proc_wake(rt, to);
-        return;
+    } else if (rusm__msg_deliver(rt, to, cargo->msg) != RUSM_OK) {
+        rusm_msg_free(cargo->msg); /* dead, or refused and counted */
     }
-    if (rusm__msg_deliver(rt, to, msg) != RUSM_OK) {
-        rusm_msg_free(msg); /* dead, or refused and counted */
-    }
+    free_name(cargo);
 }
 
 void rusm__timer_fire(struct rusm__sched *sched, struct rusm__wheel_node *node) {
     rusm_runtime *rt = rusm__sched_runtime(sched);
     struct rusm__timer *timer = rusm__list_entry(node, struct rusm__timer, node);
-    rusm_msg *msg = NULL;
+    struct rusm__timer_cargo cargo;
     uint64_t state = atomic_load_explicit(&timer->state, memory_order_relaxed);
-    if (!(state & ARMED) || !disarm(timer, id_of(timer, state), &msg)) {
+    if (!(state & ARMED) || !disarm(timer, id_of(timer, state), &cargo)) {
         return; /* its canceller puts it on our list */
     }
-    rusm_pid to = timer->to;
     if (timer->owner == OUTSIDE) {
         give_outside(rt, timer);
     } else {
         give(slab_of(rt, timer->owner), timer);
     }
-    deliver(rt, to, msg);
+    deliver(rt, &cargo);
 }

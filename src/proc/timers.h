@@ -19,6 +19,7 @@
 #define RUSM__PROC_TIMERS_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "rusm/process.h"
@@ -28,15 +29,36 @@
 
 struct rusm__sched;
 
+/* Looked up when the timer fires. */
+struct rusm__timer_name {
+    uint32_t len;
+    char text[];
+};
+
+union rusm__timer_target {
+    rusm_pid pid;
+    struct rusm__timer_name *name; /* owned */
+};
+
+/* What a timer does. */
+struct rusm__timer_cargo {
+    union rusm__timer_target to;
+    rusm_msg *msg; /* owned; NULL: wake */
+    bool to_name;
+};
+
 struct rusm__timer {
     struct rusm__wheel_node node;
     _Atomic uint64_t state;
-    rusm_pid to;
-    rusm_msg *msg;            /* NULL: wake */
+    /* While armed: its cargo, taken apart so that a timer is one cache line. */
+    union rusm__timer_target to;
+    rusm_msg *msg;
     struct rusm__timer *next; /* free, or cancelled by another thread */
     uint32_t index;
     uint8_t owner;
+    bool to_name;
 };
+_Static_assert(sizeof(struct rusm__timer) == 64, "one cache line");
 
 enum { RUSM__TIMER_CHUNK = RUSM__SCALE(1024, 4), RUSM__TIMER_CHUNKS = 16384 };
 

@@ -92,11 +92,17 @@ static int spawn_with_everything(rusm_proc *self, struct trial *trial) {
                                   .label = "label",
                                   .first = trial->msg,
                                   .monitor_by = rusm_proc_pid(self),
-                                  .monitor_ref = 9};
+                                  .monitor_ref = 9,
+                                  .out_monitor = &trial->ref,
+                                  .flags = RUSM_SPAWN_LINK,
+                                  .mailbox_policy = RUSM_MAILBOX_DROP_OLDEST};
     return rusm_proc_spawn(rusm_proc_runtime(self), &options, &trial->made);
 }
 
 static void check_nobody_was_born(struct trial *trial) {
+    rusm_proc_info *info = info_of(trial->puppet->pid);
+    assert_true(info->links == 0 && trial->ref == 0);
+    rusm_proc_info_free(info);
     assert_true(trial->made == 0);
     assert_int_equal(rusm_runtime_process_count(rt), 1);
     assert_int_equal(rusm_msg_len(trial->msg), 6); /* still the caller's */
@@ -110,9 +116,12 @@ static void spawn_fails_alone(void **state) {
     atomic_store(&bodies_dropped, 0);
     struct trial trial = {
         .operation = spawn_with_everything, .puppet = &puppet, .msg = new_msg("first")};
-    assert_true(try_all(&trial, check_nobody_was_born) >= 4); /* process, label, extra, record */
+    puppet_trap(&puppet);
+    /* process, valve, label, extra, record, the parent's extra, two for the link, two for the
+     * monitor */
+    assert_true(try_all(&trial, check_nobody_was_born) >= 9);
     assert_true(rusm_pid_kill(rt, trial.made));
-    assert_int_equal(puppet_wait_mail(&puppet, 0).kind, RUSM_MSG_DOWN);
+    puppet_wait_mail(&puppet, 2); /* two DOWNs, one EXIT */
     assert_int_equal(atomic_load(&bodies_dropped), 1);
 }
 
@@ -330,6 +339,58 @@ static void timers_fail_alone(void **state) {
     assert_true(try_all(&wake, check_no_timer) >= 1);
 }
 
+static int set_name_timer(rusm_proc *self, struct trial *trial) {
+    return rusm_timer_send_name(rusm_proc_runtime(self), rusm_now_ns() + 3600 * RUSM__SECOND,
+                                "name", 4, trial->msg, &trial->ref);
+}
+
+static void timers_to_names_fail_alone(void **state) {
+    (void)state;
+    struct puppet puppet;
+    puppet_start(&puppet, rt);
+    struct trial trial = {.operation = set_name_timer, .puppet = &puppet, .msg = new_msg("timer")};
+    assert_true(try_all(&trial, check_no_timer) >= 1); /* the name, and a chunk at times */
+    assert_true(rusm_timer_cancel(rt, trial.ref));
+}
+
+/* ---- waiting for room ---- */
+
+static int send_or_wait(rusm_proc *self, struct trial *trial) {
+    int status = rusm_proc_send(self, trial->other, trial->msg);
+    return status == RUSM_EAGAIN ? RUSM_OK : status;
+}
+
+static void check_nothing_waits(struct trial *trial) {
+    rusm_proc_info *info = info_of(trial->other);
+    assert_int_equal(info->mailbox_depth, 1);
+    rusm_proc_info_free(info);
+    assert_int_equal(rusm_msg_len(trial->msg), 8); /* still the caller's */
+}
+
+static rusm_step take_nothing(rusm_proc *self, void *body) {
+    (void)self;
+    (void)body;
+    return RUSM_STEP_WAIT;
+}
+
+static void waiting_for_room_fails_alone(void **state) {
+    (void)state;
+    static const rusm_body_ops ops = {.name = "full", .step = take_nothing};
+    struct puppet puppet;
+    puppet_start(&puppet, rt);
+    rusm_spawn_options options = {.size = sizeof(options),
+                                  .ops = &ops,
+                                  .first = new_msg("first"),
+                                  .mailbox_messages = 1,
+                                  .mailbox_policy = RUSM_MAILBOX_BLOCK_SENDER};
+    rusm_pid pid;
+    assert_int_equal(rusm_proc_spawn(rt, &options, &pid), RUSM_OK);
+    struct trial trial = {
+        .operation = send_or_wait, .puppet = &puppet, .other = pid, .msg = new_msg("waiting")};
+    assert_int_equal(try_all(&trial, check_nothing_waits), 2); /* extra, waiter */
+    puppet_end_with(&puppet, RUSM_EXIT_NORMAL, NULL);          /* and what waited is freed */
+}
+
 static void timers_from_outside_fail_alone(void **state) {
     (void)state;
     rusm_msg *msg = new_msg("timer");
@@ -492,6 +553,8 @@ int main(void) {
         TEST(words_fail_alone),
         TEST(timers_fail_alone),
         TEST(timers_from_outside_fail_alone),
+        TEST(timers_to_names_fail_alone),
+        TEST(waiting_for_room_fails_alone),
         TEST(exit_and_info_fail_alone),
         TEST(ends_need_no_memory),
         TEST(a_family_bears_a_shortage_anywhere),

@@ -2,6 +2,9 @@
 /* How processes begin: first mail, monitor and label from the first moment, limits, bad options. */
 #include "unit/proc/puppet.h"
 
+#include <unistd.h>
+
+#include "base/log.h"
 #include "base/mem.h"
 #include "proc/proc_impl.h"
 
@@ -373,6 +376,186 @@ static void spawn_place_is_free_when_the_down_comes(void **state) {
     assert_int_equal(atomic_load(&again.failures), 0);
 }
 
+/* ---- ties from the first moment on ---- */
+
+static rusm_step crash_at_once(rusm_proc *self, void *body) {
+    (void)body;
+    rusm_proc_set_exit(self, RUSM_EXIT_CRASHED, "at once");
+    return RUSM_STEP_EXIT;
+}
+
+struct family {
+    struct puppet *child;
+    rusm_spawn_options options;
+    uint64_t ref;
+    rusm_pid pid;
+    bool demonitors;
+    int status;
+};
+
+static rusm_step found_family(rusm_proc *self, void *arg) {
+    struct family *family = arg;
+    family->status = rusm_proc_spawn(rusm_proc_runtime(self), &family->options, &family->pid);
+    if (family->demonitors) {
+        rusm_proc_demonitor(self, family->ref);
+    }
+    return RUSM_STEP_WAIT;
+}
+
+static void spawn_linked_hears_of_the_shortest_life(void **state) {
+    static const rusm_body_ops ops = {.name = "brief", .step = crash_at_once};
+    (void)state;
+    struct puppet parent;
+    puppet_start(&parent, rt);
+    puppet_trap(&parent);
+    for (unsigned i = 0; i < PUPPET_MAIL_MAX / 2;
+         i++) { /* it may end on another scheduler before spawn returns */
+        struct family family = {
+            .options = {.size = sizeof(rusm_spawn_options), .ops = &ops, .flags = RUSM_SPAWN_LINK}};
+        family.options.out_monitor = &family.ref;
+        puppet_do(&parent, found_family, &family);
+        assert_int_equal(family.status, RUSM_OK);
+        assert_true(family.ref != 0);
+        unsigned downs = 0, exits = 0;
+        for (unsigned k = 0; k < 2; k++) {
+            struct puppet_mail mail = puppet_wait_mail(&parent, 2 * i + k);
+            assert_true(mail.from == family.pid);
+            assert_int_equal(mail.exit_kind, RUSM_EXIT_CRASHED);
+            assert_string_equal(mail.text, "at once");
+            downs += mail.kind == RUSM_MSG_DOWN && mail.ref == family.ref;
+            exits += mail.kind == RUSM_MSG_EXIT;
+        }
+        assert_true(downs == 1 && exits == 1);
+    }
+    puppet_end_with(&parent, RUSM_EXIT_NORMAL, NULL);
+}
+
+static void start_child(struct puppet *parent, struct family *family, struct puppet *child,
+                        uint32_t flags) {
+    puppet_prepare(child, rt);
+    *family = (struct family){.child = child, .options = puppet_options(child)};
+    family->options.flags = flags;
+    family->options.out_monitor = &family->ref;
+    puppet_do(parent, found_family, family);
+    assert_int_equal(family->status, RUSM_OK);
+    child->pid = family->pid;
+}
+
+static void spawn_linked_dies_with_its_parent(void **state) {
+    (void)state;
+    struct puppet parent, child;
+    struct family family;
+    puppet_start(&parent, rt);
+    start_child(&parent, &family, &child, RUSM_SPAWN_LINK);
+    puppet_end_with(&parent, RUSM_EXIT_CRASHED, "both");
+    puppet_wait_end(&child);
+    WAIT_FOR(rusm_runtime_process_count(rt) == 0);
+}
+
+static void spawn_linked_can_be_unlinked_by_either(void **state) {
+    (void)state;
+    for (unsigned round = 0; round < 2; round++) {
+        struct puppet parent, child;
+        struct family family;
+        puppet_start(&parent, rt);
+        start_child(&parent, &family, &child, RUSM_SPAWN_LINK);
+        if (round == 0) {
+            puppet_unlink(&parent, child.pid);
+        } else {
+            puppet_unlink(&child, parent.pid);
+        }
+        puppet_settle(&parent);
+        puppet_settle(&child);
+        rusm_proc_info *info;
+        assert_int_equal(rusm_pid_info(rt, child.pid, &info), RUSM_OK);
+        assert_true(info->links == 0 && info->monitors == 1);
+        rusm_proc_info_free(info);
+        puppet_end_with(&child, RUSM_EXIT_CRASHED, "alone");
+        assert_int_equal(puppet_wait_mail(&parent, 0).kind, RUSM_MSG_DOWN);
+        puppet_end_with(&parent, RUSM_EXIT_NORMAL, NULL);
+    }
+}
+
+static rusm_step take_back(rusm_proc *self, void *arg) {
+    rusm_proc_demonitor(self, *(uint64_t *)arg);
+    return RUSM_STEP_WAIT;
+}
+
+static void spawn_monitor_can_be_taken_back(void **state) {
+    static const rusm_body_ops ops = {.name = "brief", .step = crash_at_once};
+    (void)state;
+    struct puppet parent, child;
+    struct family family;
+    puppet_start(&parent, rt);
+    start_child(&parent, &family, &child, 0);
+    puppet_do(&parent, take_back, &family.ref);
+    puppet_settle(&child);
+    rusm_proc_info *info;
+    assert_int_equal(rusm_pid_info(rt, child.pid, &info), RUSM_OK);
+    assert_int_equal(info->monitors, 0);
+    rusm_proc_info_free(info);
+    puppet_end_with(&child, RUSM_EXIT_NORMAL, NULL);
+    for (unsigned i = 0; i < 30; i++) { /* also when it has ended already */
+        family = (struct family){.options = {.size = sizeof(rusm_spawn_options), .ops = &ops},
+                                 .demonitors = true};
+        family.options.out_monitor = &family.ref;
+        puppet_do(&parent, found_family, &family);
+        assert_int_equal(family.status, RUSM_OK);
+    }
+    WAIT_FOR(rusm_runtime_process_count(rt) == 1);
+    puppet_settle(&parent);
+    assert_int_equal(puppet_mail_count(&parent), 0);
+    puppet_end_with(&parent, RUSM_EXIT_NORMAL, NULL);
+}
+
+static void spawn_ties_need_a_process(void **state) {
+    (void)state;
+    struct puppet nobody;
+    uint64_t ref = 7;
+    puppet_prepare(&nobody, rt);
+    rusm_spawn_options options = puppet_options(&nobody);
+    options.flags = RUSM_SPAWN_LINK;
+    assert_int_equal(rusm_proc_spawn(rt, &options, &nobody.pid), RUSM_ESTATE);
+    options.flags = 0;
+    options.out_monitor = &ref;
+    assert_int_equal(rusm_proc_spawn(rt, &options, &nobody.pid), RUSM_ESTATE);
+    assert_true(ref == 0);
+    assert_int_equal(rusm_runtime_process_count(rt), 0);
+}
+
+static void spawn_refused_by_a_full_table_leaves_no_tie(void **state) {
+    (void)state;
+    struct puppet parent, child;
+    rusm_runtime_options limited = {.size = sizeof(limited), .schedulers = 2, .max_processes = 1};
+    int ends[2];
+    rusm_runtime_stop(rt);
+    assert_int_equal(rusm_runtime_start(&limited, &rt), RUSM_OK);
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(rusm__log_start(ends[1], RUSM__LOG_INFO), RUSM_OK);
+    puppet_start(&parent, rt);
+    puppet_prepare(&child, rt);
+    struct family family = {.child = &child, .options = puppet_options(&child)};
+    family.options.flags = RUSM_SPAWN_LINK;
+    family.options.out_monitor = &family.ref;
+    puppet_do(&parent, found_family, &family);
+    assert_int_equal(family.status, RUSM_EPROCS);
+    puppet_do(&parent, found_family, &family); /* told once */
+    rusm_proc_info *info;
+    assert_int_equal(rusm_pid_info(rt, parent.pid, &info), RUSM_OK);
+    assert_true(info->links == 0 && info->monitors == 0 && family.ref == 0);
+    rusm_proc_info_free(info);
+    assert_true(rusm__log_flush(10000));
+    char text[1024] = "";
+    ssize_t got = read(ends[0], text, sizeof(text) - 1);
+    assert_true(got > 0);
+    assert_non_null(strstr(text, "1 processes live, which is the limit (max_processes)"));
+    assert_null(strchr(strchr(text, '\n') + 1, '\n'));
+    rusm__log_stop();
+    close(ends[0]);
+    close(ends[1]);
+    puppet_end_with(&parent, RUSM_EXIT_NORMAL, NULL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start_two, stop)
@@ -389,6 +572,12 @@ int main(void) {
         TEST(spawn_limit_is_exact),
         TEST(spawn_limit_is_exact_from_inside),
         TEST(spawn_place_is_free_when_the_down_comes),
+        TEST(spawn_linked_hears_of_the_shortest_life),
+        TEST(spawn_linked_dies_with_its_parent),
+        TEST(spawn_linked_can_be_unlinked_by_either),
+        TEST(spawn_monitor_can_be_taken_back),
+        TEST(spawn_ties_need_a_process),
+        TEST(spawn_refused_by_a_full_table_leaves_no_tie),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -434,6 +434,62 @@ static void wake_at_replaces_and_takes_back(void **state) {
     assert_int_equal(atomic_load(&waker.steps), 6);
 }
 
+/* ---- to names ---- */
+
+static int arm_name(uint64_t deadline_ns, const char *name, const char *text, rusm_timer *timer) {
+    rusm_msg *msg = new_msg(text);
+    int status = rusm_timer_send_name(rt, deadline_ns, name, strlen(name), msg, timer);
+    if (status != RUSM_OK) {
+        rusm_msg_free(msg);
+    }
+    return status;
+}
+
+static void timer_to_a_name_asks_when_it_fires(void **state) {
+    (void)state;
+    struct puppet first, second;
+    rusm_timer timer;
+    puppet_start(&first, rt);
+    puppet_start(&second, rt);
+    assert_int_equal(puppet_register(&first, "clock"), RUSM_OK);
+    char name[] = "clock";
+    assert_int_equal(arm_name(in_ms(200), name, "to the second", &timer), RUSM_OK);
+    memset(name, 'x', sizeof(name)); /* it was copied */
+    puppet_end_with(&first, RUSM_EXIT_NORMAL, NULL);
+    assert_int_equal(puppet_register(&second, "clock"), RUSM_OK);
+    assert_string_equal(puppet_wait_mail(&second, 0).text, "to the second");
+    assert_int_equal(puppet_mail_count(&first), 0);
+    assert_false(rusm_timer_cancel(rt, timer));
+    assert_int_equal(arm_name(1, "clock", "late", &timer), RUSM_OK); /* in the past: at once */
+    assert_string_equal(puppet_wait_mail(&second, 1).text, "late");
+    puppet_end_with(&second, RUSM_EXIT_NORMAL, NULL);
+}
+
+static void timer_to_a_name_can_be_cancelled(void **state) {
+    (void)state;
+    rusm_timer timer, later;
+    assert_int_equal(arm_name(in_ms(3600000), "nobody", "never", &timer), RUSM_OK);
+    assert_int_equal(arm_name(in_ms(3600000), "nobody", "freed with the runtime", &later), RUSM_OK);
+    assert_true(rusm_timer_cancel(rt, timer));
+    assert_false(rusm_timer_cancel(rt, timer));
+    assert_int_equal(arm_name(in_ms(1), "nobody", "to nobody", &timer), RUSM_OK);
+    WAIT_FOR(!rusm_timer_cancel(rt, timer));
+}
+
+static void timer_to_a_name_refuses_bad_names(void **state) {
+    (void)state;
+    char longest[257];
+    rusm_timer timer = 1;
+    memset(longest, 'n', sizeof(longest));
+    longest[256] = '\0';
+    assert_int_equal(arm_name(in_ms(1), longest, "x", &timer), RUSM_EINVAL);
+    assert_true(timer == 0);
+    assert_int_equal(arm_name(in_ms(1), "", "x", &timer), RUSM_EINVAL);
+    longest[255] = '\0';
+    assert_int_equal(arm_name(in_ms(3600000), longest, "x", &timer), RUSM_OK);
+    assert_true(rusm_timer_cancel(rt, timer));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start_two, stop)
@@ -453,6 +509,9 @@ int main(void) {
         TEST(timers_at_the_end_of_time_let_sleep),
         TEST(wake_at_wakes),
         TEST(wake_at_replaces_and_takes_back),
+        TEST(timer_to_a_name_asks_when_it_fires),
+        TEST(timer_to_a_name_can_be_cancelled),
+        TEST(timer_to_a_name_refuses_bad_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
