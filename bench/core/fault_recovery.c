@@ -5,14 +5,15 @@
 #include <stdlib.h>
 
 #include "rusm/error.h"
+#include "rusm/supervisor.h"
 
 #include "bench.h"
-#include "sup/one.h"
 
 enum { ONE_IN = 16 };
 
 struct tree {
     BENCH_OWN_LINE struct bench *bench;
+    rusm_pid supervisor;
     uint64_t starts;
     uint64_t crashed_ns; /* when the timed child ended, 0 = the present restart is not timed */
     struct bench_latency latency;
@@ -31,7 +32,9 @@ static void child_life(rusm_proc *self, struct tree *tree) {
     if (!bench_is_over(tree->bench)) {
         rusm_proc_set_exit(self, RUSM_EXIT_CRASHED, NULL);
         tree->crashed_ns = tree->starts % ONE_IN == 0 ? rusm_now_ns() : 0;
-    } /* else it ends normally, and with it the supervisor */
+    } else {
+        rusm_pid_kill(tree->bench->rt, tree->supervisor);
+    }
 }
 
 static rusm_step child_step(rusm_proc *self, void *body) {
@@ -45,33 +48,35 @@ static void child_main(rusm_proc *self, void *arg) {
 
 static const rusm_body_ops child_ops = {.name = "child", .step = child_step};
 
-static int start_child(void *data, rusm_pid supervisor, uint64_t ref, rusm_pid *out_pid) {
-    struct tree *tree = data;
-    rusm_spawn_options spawn = {.size = sizeof(spawn),
-                                .ops = &child_ops,
-                                .body = tree,
-                                .monitor_by = supervisor,
-                                .monitor_ref = ref};
+static int start_child(rusm_proc *self, void *arg, rusm_spawn_options *spawn, rusm_pid *out_pid) {
+    struct tree *tree = arg;
+    tree->supervisor = rusm_proc_pid(self);
     tree->starts++;
     if (!tree->bench->fiber) {
-        return rusm_proc_spawn(tree->bench->rt, &spawn, out_pid);
+        spawn->ops = &child_ops;
+        spawn->body = tree;
+        return rusm_proc_spawn(tree->bench->rt, spawn, out_pid);
     }
     rusm_fiber_options options = {
-        .size = sizeof(options), .main = child_main, .arg = tree, .spawn = spawn};
+        .size = sizeof(options), .main = child_main, .arg = tree, .spawn = *spawn};
     return rusm_fiber_spawn(tree->bench->rt, &options, out_pid);
 }
 
 static void start(struct bench *bench, void *arg) {
     struct forest *forest = arg;
-    /* The window is over at once, so no restart is ever one too many. */
-    struct rusm__sup_policy policy = {
-        .type = RUSM__SUP_TRANSIENT, .max_restarts = RUSM__SUP_MAX_RESTARTS, .window_ns = 1};
     for (uint64_t i = 0; i < forest->count; i++) {
-        struct rusm__sup_child child = {
-            .name = "child", .start = start_child, .data = &forest->trees[i]};
+        rusm_child child = {.size = sizeof(child),
+                            .id = "child",
+                            .start = start_child,
+                            .arg = &forest->trees[i],
+                            .restart = RUSM_RESTART_TRANSIENT};
+        rusm_supervisor_options options = {.size = sizeof(options),
+                                           .budget = {RUSM_RESTARTS_UNLIMITED, UINT64_MAX},
+                                           .children = &child,
+                                           .child_count = 1};
         rusm_pid pid;
         forest->trees[i].bench = bench;
-        bench_check(rusm__sup_one_start(bench->rt, &child, &policy, &pid), "supervisor");
+        bench_check(rusm_supervisor_start(bench->rt, &options, &pid, NULL), "supervisor");
     }
 }
 

@@ -5,19 +5,18 @@
  *   config      the manifest and .env: everything that can be wrong on paper
  *   members     the components: profile, artefact, kind
  *   listeners   routes and ports
- *   residents   supervisors of residents; commands
+ *   residents   the supervisor of residents; commands
  *
  * All of it belongs to the thread that starts and stops the node, except what is marked. */
 #ifndef RUSM__NODE_NODE_IMPL_H
 #define RUSM__NODE_NODE_IMPL_H
 
-#include <semaphore.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "rusm/node.h"
 #include "rusm/runtime.h"
+#include "rusm/supervisor.h"
 
 #include "base/arena.h"
 #include "base/buf.h"
@@ -27,7 +26,6 @@
 #include "node/dotenv.h"
 #include "sandbox/sandbox.h"
 #include "serve/serve.h"
-#include "sup/one.h"
 
 /* A component of the manifest that was loaded. */
 struct rusm__member {
@@ -36,15 +34,11 @@ struct rusm__member {
     struct rusm__component *component;
 };
 
-/* A resident and its supervisor. */
+/* A component that is kept running. */
 struct rusm__resident {
     const struct rusm__member *member;
-    rusm_pid supervisor;
-    sem_t *first;     /* posted once, when the first start succeeded or failed */
-    bool has_first;   /* scheduler side: posted */
-    atomic_int state; /* enum rusm__sup_state. Written by the supervisor's scheduler, read by
-                       * anybody. Relaxed: a moment's picture */
-    int code;         /* of a failed first start; published by the semaphore */
+    int code; /* of its latest start; written by the supervisor, and published to who boots by
+               * rusm_supervisor_ready */
 };
 
 /* What routes one listener. Read by every scheduler, never changed once it is bound. */
@@ -72,6 +66,7 @@ struct rusm_node {
     const char **endpoint_names;
     struct rusm__resident *residents;
     size_t resident_count;
+    rusm_supervisor *supervisor; /* of the residents; NULL: there are none */
     const struct rusm__member **on_demand;
     size_t on_demand_count;
 };
@@ -108,7 +103,7 @@ RUSM_MUST_USE int rusm__node_bind(rusm_node *node);
 RUSM_MUST_USE int rusm__node_check_residents(rusm_node *node);
 /* Run the commands once, start the residents, and wait until each runs. */
 RUSM_MUST_USE int rusm__node_boot(rusm_node *node);
-/* End the supervisors, so that nothing is started again. */
+/* End the supervisor, so that nothing is started again. */
 void rusm__node_retire_residents(rusm_node *node);
 
 #endif

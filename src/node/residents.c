@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* What runs from the start: commands, once each, and residents, each under its own supervisor with
- * its own budget, so that one that keeps falling takes nobody along. */
+/* What runs from the start: commands, once each, and residents, under one supervisor and each with
+ * a budget of its own, so that one that keeps falling takes nobody along. */
 #include "node/node_impl.h"
-
-#include <errno.h>
 
 #include "rusm/error.h"
 #include "rusm/process.h"
+
+#include "base/clock.h"
+
+/* A resident that fell starts again after 10 ms, then 20 ms, up to 1 s; three times in 5 s. */
+#define BUDGET  ((rusm_budget){.max_restarts = 3, .within_ns = 5 * RUSM__SECOND})
+#define BACKOFF ((rusm_backoff){.first_ns = 10 * RUSM__MS, .max_ns = RUSM__SECOND})
 
 /* ---- who is what ---- */
 
@@ -41,36 +45,30 @@ int rusm__node_check_residents(rusm_node *node) {
     return worst;
 }
 
-/* ---- the child of a supervisor; on schedulers ---- */
+/* ---- the children of the supervisor; on schedulers ---- */
 
-static int start_resident(void *data, rusm_pid supervisor, uint64_t ref, rusm_pid *out_pid) {
-    const struct rusm__resident *resident = data;
-    struct rusm__component_spawn options = {.monitor_by = supervisor, .monitor_ref = ref};
-    return rusm__component_spawn(resident->member->component, &options, out_pid);
-}
-
-static void resident_changed(void *data, enum rusm__sup_state state, int code) {
-    struct rusm__resident *resident = data;
-    atomic_store_explicit(&resident->state, (int)state, memory_order_relaxed);
-    if (resident->has_first)
-        return;
-    resident->has_first = true;
-    resident->code = code;
-    sem_post(resident->first); /* publishes code; pairs with the wait in boot_residents */
+static int start_resident(rusm_proc *self, void *arg, rusm_spawn_options *spawn,
+                          rusm_pid *out_pid) {
+    (void)self;
+    struct rusm__resident *resident = arg;
+    struct rusm__component_spawn options = {.monitor_by = spawn->monitor_by,
+                                            .monitor_ref = spawn->monitor_ref};
+    resident->code = rusm__component_spawn(resident->member->component, &options, out_pid);
+    return resident->code;
 }
 
 /* ---- boot ---- */
 
-static enum rusm__sup_type type_of(enum rusm__restart restart) {
+static rusm_restart type_of(enum rusm__restart restart) {
     switch (restart) {
     case RUSM__RESTART_PERMANENT:
-        return RUSM__SUP_PERMANENT;
+        return RUSM_RESTART_PERMANENT;
     case RUSM__RESTART_TRANSIENT:
-        return RUSM__SUP_TRANSIENT;
+        return RUSM_RESTART_TRANSIENT;
     case RUSM__RESTART_TEMPORARY:
-        return RUSM__SUP_TEMPORARY;
+        return RUSM_RESTART_TEMPORARY;
     }
-    return RUSM__SUP_TRANSIENT;
+    return RUSM_RESTART_TRANSIENT;
 }
 
 static void explain(rusm_node *node, const struct rusm__member *member, int code) {
@@ -78,45 +76,54 @@ static void explain(rusm_node *node, const struct rusm__member *member, int code
     rusm__component_explain(member->component, code, NULL, &node->error);
 }
 
-static int supervise(rusm_node *node, struct rusm__resident *resident, sem_t *first) {
-    resident->first = first;
-    struct rusm__sup_policy policy =
-        rusm__sup_default_policy(type_of(resident->member->declared->restart));
-    struct rusm__sup_child child = {
-        .name = resident->member->declared->name,
-        .start = start_resident,
-        .changed = resident_changed,
-        .data = resident,
+static rusm_child child_of(struct rusm__resident *resident) {
+    return (rusm_child){.size = sizeof(rusm_child),
+                        .id = resident->member->declared->name,
+                        .start = start_resident,
+                        .arg = resident,
+                        .restart = type_of(resident->member->declared->restart),
+                        .budget = BUDGET};
+}
+
+static int start_supervisor(rusm_node *node, const rusm_child *children) {
+    rusm_supervisor_options options = {
+        .size = sizeof(options),
+        .name = "residents",
+        .budget = {RUSM_RESTARTS_UNLIMITED, UINT64_MAX},
+        .backoff = BACKOFF,
+        .children = children,
+        .child_count = node->resident_count,
     };
-    int code = rusm__sup_one_start(node->runtime, &child, &policy, &resident->supervisor);
-    if (code < 0)
-        explain(node, resident->member, code);
-    return code;
+    rusm_pid pid;
+    return rusm_supervisor_start(node->runtime, &options, &pid, &node->supervisor);
 }
 
-static void wait_for(sem_t *first) {
-    while (sem_wait(first) != 0 && errno == EINTR) {
-        /* a signal that the program handles elsewhere */
+/* Which of them could not be started? */
+static void explain_boot(rusm_node *node, int code) {
+    for (size_t i = 0; i < node->resident_count; i++) {
+        if (node->residents[i].code < 0) {
+            explain(node, node->residents[i].member, code);
+            return;
+        }
     }
+    rusm__node_fail(node, "starting residents: %s", rusm_error_text(code));
 }
 
-/* In name order; each runs before the next one is started. */
+/* In name order; the first that cannot be started undoes the earlier ones. */
 static int boot_residents(rusm_node *node) {
-    sem_t first;
-    sem_init(&first, 0, 0);
-    int code = RUSM_OK;
-    for (size_t i = 0; i < node->resident_count && code == RUSM_OK; i++) {
-        struct rusm__resident *resident = &node->residents[i];
-        code = supervise(node, resident, &first);
-        if (code < 0)
-            break;
-        wait_for(&first);
-        code = resident->code;
-        if (code < 0)
-            explain(node, resident->member, code);
-    }
-    /* Everybody who may post has posted: a supervisor does it once, before its first wait. */
-    sem_destroy(&first);
+    if (node->resident_count == 0)
+        return RUSM_OK;
+    rusm_child *children =
+        rusm__arena_try_array(&node->arena, node->resident_count, sizeof(*children));
+    if (!children)
+        return RUSM_ENOMEM;
+    for (size_t i = 0; i < node->resident_count; i++)
+        children[i] = child_of(&node->residents[i]);
+    int code = start_supervisor(node, children);
+    if (code == RUSM_OK)
+        code = rusm_supervisor_ready(NULL, node->supervisor, UINT64_MAX);
+    if (code < 0)
+        explain_boot(node, code);
     return code;
 }
 
@@ -142,8 +149,8 @@ int rusm__node_boot(rusm_node *node) {
 }
 
 void rusm__node_retire_residents(rusm_node *node) {
-    for (size_t i = 0; i < node->resident_count; i++) {
-        if (node->residents[i].supervisor)
-            rusm_pid_kill(node->runtime, node->residents[i].supervisor);
-    }
+    if (node->supervisor)
+        rusm_pid_kill(node->runtime, rusm_supervisor_pid(node->supervisor));
+    rusm_supervisor_free(node->supervisor);
+    node->supervisor = NULL;
 }

@@ -1,73 +1,119 @@
 /* SPDX-License-Identifier: MIT */
 #include "sup/restart.h"
 
-#include <string.h>
-
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/mem.h"
 
-struct rusm__sup_policy rusm__sup_default_policy(enum rusm__sup_type type) {
-    return (struct rusm__sup_policy){
-        .type = type,
-        .max_restarts = 3,
-        .window_ns = 5 * RUSM__SECOND,
-        .delay_ns = 10 * RUSM__MS,
-        .max_delay_ns = RUSM__SECOND,
-    };
+#define BACKOFF_MAX_NS (3600 * RUSM__SECOND)
+
+/* ---- budgets ---- */
+
+bool rusm__budget_is_valid(rusm_budget limits) {
+    return limits.max_restarts <= RUSM_RESTARTS_MAX ||
+           limits.max_restarts == RUSM_RESTARTS_UNLIMITED;
 }
 
-void rusm__sup_budget_init(struct rusm__sup_budget *budget, uint64_t seed) {
-    memset(budget, 0, sizeof(*budget));
-    rusm__random_seed(&budget->random, seed);
+static bool has_ring(const struct rusm__budget *budget) {
+    return budget->max_restarts != RUSM_RESTARTS_UNLIMITED && budget->within_ns != UINT64_MAX;
 }
 
-/* Is the restart at at_ns older than the window that ends at now_ns? */
-static bool is_past(const struct rusm__sup_policy *policy, uint64_t at_ns, uint64_t now_ns) {
-    return now_ns >= at_ns && now_ns - at_ns >= policy->window_ns;
+struct rusm__budget *rusm__budget_new(rusm_budget limits) {
+    struct rusm__budget *budget;
+    bool ring = limits.max_restarts != RUSM_RESTARTS_UNLIMITED && limits.within_ns != UINT64_MAX;
+    size_t times = ring ? limits.max_restarts : 0;
+    budget = rusm__mem_try_zalloc(sizeof(*budget) + times * sizeof(budget->at_ns[0]));
+    if (budget) {
+        budget->max_restarts = limits.max_restarts;
+        budget->within_ns = limits.within_ns;
+    }
+    return budget;
 }
 
-uint32_t rusm__sup_used(const struct rusm__sup_policy *policy,
-                        const struct rusm__sup_budget *budget, uint64_t now_ns) {
-    uint32_t used = 0;
-    for (uint32_t i = 0; i < budget->count; i++)
-        used += !is_past(policy, budget->at_ns[i], now_ns);
-    return used;
+void rusm__budget_free(struct rusm__budget *budget) {
+    rusm__mem_free(budget);
 }
 
-static bool stays_down(enum rusm__sup_type type, rusm_exit_kind kind) {
-    return type == RUSM__SUP_TEMPORARY || (type == RUSM__SUP_TRANSIENT && kind == RUSM_EXIT_NORMAL);
+void rusm__budget_refill(struct rusm__budget *budget) {
+    budget->first = 0;
+    budget->count = 0;
 }
 
-static uint64_t next_delay(const struct rusm__sup_policy *policy, struct rusm__sup_budget *budget) {
-    uint64_t delay = policy->delay_ns;
-    for (uint32_t i = 0; i < budget->streak && delay < policy->max_delay_ns; i++)
-        delay *= 2;
-    if (delay > policy->max_delay_ns)
-        delay = policy->max_delay_ns;
-    return delay - (delay / 2 == 0 ? 0 : rusm__random_u64(&budget->random) % (delay / 2 + 1));
+static void forget_past(struct rusm__budget *budget, uint64_t now_ns) {
+    while (budget->count && now_ns - budget->at_ns[budget->first] >= budget->within_ns) {
+        budget->first = (budget->first + 1) % budget->max_restarts;
+        budget->count--;
+    }
 }
 
-static void charge(struct rusm__sup_budget *budget, uint64_t now_ns) {
-    budget->at_ns[budget->next] = now_ns;
-    budget->next = (budget->next + 1) % RUSM__SUP_MAX_RESTARTS;
-    if (budget->count < RUSM__SUP_MAX_RESTARTS)
-        budget->count++;
-    budget->streak++;
+bool rusm__budget_allows(struct rusm__budget *budget, uint64_t now_ns) {
+    if (has_ring(budget))
+        forget_past(budget, now_ns);
+    return budget->max_restarts == RUSM_RESTARTS_UNLIMITED || budget->count < budget->max_restarts;
 }
 
-enum rusm__sup_verdict rusm__sup_decide(const struct rusm__sup_policy *policy,
-                                        struct rusm__sup_budget *budget, rusm_exit_kind kind,
-                                        uint64_t now_ns, uint64_t *out_delay_ns) {
-    RUSM_ASSERT(policy->max_restarts <= RUSM__SUP_MAX_RESTARTS);
-    *out_delay_ns = 0;
-    if (stays_down(policy->type, kind))
-        return RUSM__SUP_DONE;
-    uint32_t used = rusm__sup_used(policy, budget, now_ns);
-    if (used >= policy->max_restarts)
-        return RUSM__SUP_GIVE_UP;
-    if (used == 0)
-        budget->streak = 0;
-    *out_delay_ns = next_delay(policy, budget);
-    charge(budget, now_ns);
-    return RUSM__SUP_RESTART;
+void rusm__budget_charge(struct rusm__budget *budget, uint64_t now_ns) {
+    if (budget->max_restarts == RUSM_RESTARTS_UNLIMITED)
+        return; /* nothing looks at the count, which would overflow one day */
+    RUSM_ASSERT(budget->count < budget->max_restarts);
+    if (has_ring(budget))
+        budget->at_ns[(budget->first + budget->count) % budget->max_restarts] = now_ns;
+    budget->count++;
+}
+
+/* ---- back-off ---- */
+
+bool rusm__backoff_is_valid(const rusm_backoff *backoff) {
+    return backoff->first_ns <= BACKOFF_MAX_NS && backoff->max_ns <= BACKOFF_MAX_NS;
+}
+
+static uint64_t longest(const rusm_backoff *backoff) {
+    return backoff->max_ns > backoff->first_ns ? backoff->max_ns : backoff->first_ns;
+}
+
+uint64_t rusm__backoff_delay(const rusm_backoff *backoff, uint32_t streak, uint64_t random) {
+    if (streak < backoff->at_once || backoff->first_ns == 0)
+        return 0;
+    uint64_t max = longest(backoff);
+    uint64_t delay = backoff->first_ns;
+    for (uint32_t i = backoff->at_once; i < streak && delay < max; i++)
+        delay *= 2; /* both are an hour at most */
+    delay = delay < max ? delay : max;
+    return delay - random % (delay / 2 + 1);
+}
+
+bool rusm__backoff_is_over(const rusm_backoff *backoff, uint64_t up_ns) {
+    return up_ns >= 2 * longest(backoff);
+}
+
+/* ---- the decision ---- */
+
+static bool stays_down(rusm_restart restart, rusm_exit_kind kind) {
+    return restart == RUSM_RESTART_TEMPORARY ||
+           (restart == RUSM_RESTART_TRANSIENT && kind == RUSM_EXIT_NORMAL);
+}
+
+static enum rusm__verdict verdict_of(rusm_strategy strategy) {
+    switch (strategy) {
+    case RUSM_ONE_FOR_ALL:
+        return RUSM__RESTART_ALL;
+    case RUSM_REST_FOR_ONE:
+        return RUSM__RESTART_REST;
+    case RUSM_ONE_FOR_ONE:
+        break;
+    }
+    return RUSM__RESTART_ONE;
+}
+
+enum rusm__verdict rusm__restart_decide(const struct rusm__fall *fall) {
+    if (stays_down(fall->restart, fall->kind))
+        return RUSM__STAYS_DOWN;
+    if (fall->own && !rusm__budget_allows(fall->own, fall->now_ns))
+        return fall->strategy == RUSM_ONE_FOR_ONE ? RUSM__GIVE_UP_ONE : RUSM__GIVE_UP;
+    if (!rusm__budget_allows(fall->shared, fall->now_ns))
+        return RUSM__GIVE_UP;
+    if (fall->own)
+        rusm__budget_charge(fall->own, fall->now_ns);
+    rusm__budget_charge(fall->shared, fall->now_ns);
+    return verdict_of(fall->strategy);
 }

@@ -1,64 +1,66 @@
 /* SPDX-License-Identifier: MIT */
-/* When a child that ended is started again: its type, its budget, its back-off.
+/* What follows when a child ended: its type, the budgets, the strategy, the back-off.
  *
  * The decision is a function of what happened and when, so it is tested without a process and
- * without a clock, and every kind of supervisor shares it.
+ * without a clock, and every supervisor shares it.
  *
- *   type       permanent: always. transient: after a crash or a kill. temporary: never.
- *   budget     more than `max_restarts` within `window_ns` and the supervisor gives up.
- *   back-off   the first restart of a quiet child waits `delay_ns`, each further one twice as long,
- *              up to `max_delay_ns`; a random part of up to half is taken off, so that children
- *              that fell together do not rise together. A child that ran for a whole window
- *              starts over. */
+ *   type       permanent: always. transient: unless it ended normally. temporary: never.
+ *   budgets    the child's own, if it has one, and the supervisor's. One more than either allows is
+ *              given up: the child alone where its siblings do not need it, else everything.
+ *   strategy   who is started anew with it.
+ *   back-off   how long that waits. */
 #ifndef RUSM__SUP_RESTART_H
 #define RUSM__SUP_RESTART_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "rusm/runtime.h"
+#include "rusm/supervisor.h"
 
-#include "base/random.h"
-
-#define RUSM__SUP_MAX_RESTARTS 64u
-
-enum rusm__sup_type { RUSM__SUP_PERMANENT, RUSM__SUP_TRANSIENT, RUSM__SUP_TEMPORARY };
-
-struct rusm__sup_policy {
-    enum rusm__sup_type type;
-    uint32_t max_restarts; /* at most RUSM__SUP_MAX_RESTARTS; 0: the first one is too many */
-    uint64_t window_ns;
-    uint64_t delay_ns;
-    uint64_t max_delay_ns;
+/* Restarts that were granted: a ring of the times of the latest max_restarts ones. A window that
+ * never ends needs no ring, nor does a budget without a bound. */
+struct rusm__budget {
+    uint32_t max_restarts;
+    uint32_t first; /* the oldest in the ring */
+    uint32_t count; /* granted ones that are in the window */
+    uint64_t within_ns;
+    uint64_t at_ns[];
 };
 
-/* 3 restarts in 5 s; 10 ms, doubling up to 1 s. */
-struct rusm__sup_policy rusm__sup_default_policy(enum rusm__sup_type type);
+bool rusm__budget_is_valid(rusm_budget limits);
+/* NULL: no memory. */
+struct rusm__budget *rusm__budget_new(rusm_budget limits);
+void rusm__budget_free(struct rusm__budget *budget);
+void rusm__budget_refill(struct rusm__budget *budget);
+/* May one more be granted at now_ns? Times never go backwards. */
+bool rusm__budget_allows(struct rusm__budget *budget, uint64_t now_ns);
+void rusm__budget_charge(struct rusm__budget *budget, uint64_t now_ns);
 
-/* The restarts of the last window, and the random numbers of the back-off. */
-struct rusm__sup_budget {
-    uint64_t at_ns[RUSM__SUP_MAX_RESTARTS]; /* a ring: when restarts were granted */
-    uint32_t next;                          /* where the next one goes */
-    uint32_t count;                         /* granted ones in the ring */
-    uint32_t streak;                        /* restarts since the child last ran a window long */
-    struct rusm__random random;
+bool rusm__backoff_is_valid(const rusm_backoff *backoff);
+/* The wait before restart number `streak` (from 0) in a row; `random` is any 64 random bits. */
+uint64_t rusm__backoff_delay(const rusm_backoff *backoff, uint32_t streak, uint64_t random);
+/* Did a child that was up for so long earn a new streak? */
+bool rusm__backoff_is_over(const rusm_backoff *backoff, uint64_t up_ns);
+
+enum rusm__verdict {
+    RUSM__STAYS_DOWN,   /* its type says so */
+    RUSM__RESTART_ONE,  /* start it */
+    RUSM__RESTART_ALL,  /* stop all others, then start all */
+    RUSM__RESTART_REST, /* stop those after it, then start it and them */
+    RUSM__GIVE_UP_ONE,  /* it stays down; its siblings go on */
+    RUSM__GIVE_UP,      /* stop everything and crash */
 };
 
-void rusm__sup_budget_init(struct rusm__sup_budget *budget, uint64_t seed);
-
-enum rusm__sup_verdict {
-    RUSM__SUP_DONE,    /* its type says that it stays down */
-    RUSM__SUP_RESTART, /* start it again after *out_delay_ns */
-    RUSM__SUP_GIVE_UP, /* the budget is used up */
+struct rusm__fall {
+    rusm_strategy strategy;
+    rusm_restart restart;
+    rusm_exit_kind kind;
+    uint64_t now_ns;
+    struct rusm__budget *own; /* NULL: it has none */
+    struct rusm__budget *shared;
 };
 
-/* The child ended as `kind` at now_ns. A granted restart is charged to the budget. */
-enum rusm__sup_verdict rusm__sup_decide(const struct rusm__sup_policy *policy,
-                                        struct rusm__sup_budget *budget, rusm_exit_kind kind,
-                                        uint64_t now_ns, uint64_t *out_delay_ns);
-
-/* Granted restarts within the window that ends at now_ns. */
-uint32_t rusm__sup_used(const struct rusm__sup_policy *policy,
-                        const struct rusm__sup_budget *budget, uint64_t now_ns);
+/* A granted restart is charged to both budgets, one that is not to neither. */
+enum rusm__verdict rusm__restart_decide(const struct rusm__fall *fall);
 
 #endif
