@@ -21,10 +21,9 @@ enum { STARTS_PER_STEP = 64 };
 
 /* It is down for good. */
 static void rest(rusm_supervisor *sup, struct rusm__child *child) {
+    rusm__child_set(sup, child, RUSM_CHILD_DOWN, 0);
     if (child->restart == RUSM_RESTART_TEMPORARY)
         rusm__child_forget(sup, child);
-    else
-        rusm__child_set(sup, child, RUSM_CHILD_DOWN, 0);
 }
 
 static void mark_from(rusm_supervisor *sup, struct rusm__list *node) {
