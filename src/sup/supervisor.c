@@ -62,6 +62,8 @@ static void take_one(rusm_supervisor *sup, rusm_msg *msg) {
     case RUSM_MSG_EXIT:
         take_exit(sup, msg);
         break;
+    case RUSM_MSG_STREAM: /* freed unread, which tells its writer */
+        break;
     }
     rusm_msg_free(msg);
 }
