@@ -48,6 +48,7 @@ static void ask_to_be_woken(struct actor *actor, rusm_proc *self) {
 
 static rusm_step act(struct actor *actor, rusm_proc *self) {
     receive_some(actor, self);
+    op_ask_parked(actor, self);
     for (unsigned ops = sim_below(4); ops > 0 && actor->budget > 0; ops--, actor->budget--) {
         op_anything(actor->index, actor, self);
     }
@@ -58,6 +59,7 @@ static rusm_step act(struct actor *actor, rusm_proc *self) {
         }
         actor->resting = true;
         receive_some(actor, self); /* what was unstashed lies in front without being new */
+        op_ask_parked(actor, self);
         return RUSM_STEP_WAIT;
     }
     if (sim_chance(30)) {

@@ -36,7 +36,8 @@ static void check_mail(unsigned number) {
     if (mail->state != ACCEPTED || mail->received || mail->cancelled || !lives(to)) {
         return;
     }
-    bool may_be_refused = mail->kind == TIMED && to->cap;
+    bool may_be_refused =
+        to->cap && (mail->kind == TIMED || to->policy == RUSM_MAILBOX_DROP_OLDEST);
     if (mail->kind != REPLY && !may_be_refused) {
         sim_fail("mail %u to actor %u was lost", number, mail->to);
     }
@@ -81,6 +82,9 @@ static void check_living(const struct actor *actor) {
     }
     if (!actor->resting && (actor->is_fiber || actor->wake_ns)) {
         sim_fail("actor %u is not woken", actor->index);
+    }
+    if (actor->parked) {
+        sim_fail("actor %u does not know what became of mail %u", actor->index, actor->parked);
     }
     if (!rusm_pid_is_alive(model.rt, actor->pid)) {
         sim_fail("actor %u is gone and its body is not", actor->index);

@@ -46,6 +46,21 @@ static unsigned waiting_for(unsigned to) {
     return count;
 }
 
+void model_mail_sending(unsigned number) {
+    struct actor *to = &model.actors[model.mails[number].to];
+    to->causes |= to->policy == RUSM_MAILBOX_EXIT ? BY_OVERFLOW : 0;
+}
+
+/* As many as it may hold, and no more. A receiver of which senders wait lets them in before it
+ * returns what it has taken. */
+static void check_bound(const struct actor *to, unsigned number) {
+    uint32_t in_hand = to->policy == RUSM_MAILBOX_BLOCK_SENDER;
+    if (to->cap && to->policy != RUSM_MAILBOX_DROP_OLDEST && !to->is_fiber && !to->dropped &&
+        waiting_for(to->index) > to->cap + in_hand) {
+        sim_fail("mail %u is one more than the mailbox of actor %u may hold", number, to->index);
+    }
+}
+
 void model_mail_sent(unsigned number, int status) {
     struct mail *mail = &model.mails[number];
     struct actor *to = &model.actors[mail->to];
@@ -53,15 +68,14 @@ void model_mail_sent(unsigned number, int status) {
     mail->state = status == RUSM_OK ? ACCEPTED : REFUSED;
     switch (status) {
     case RUSM_OK:
-        if (to->cap && !to->is_fiber && !to->dropped && waiting_for(mail->to) > to->cap) {
-            sim_fail("mail %u is one more than the mailbox of actor %u may hold", number, mail->to);
-        }
+        check_bound(to, number);
         return;
     case RUSM_EFULL:
         model.refused++;
-        if (!to->cap) {
+        if (!to->cap || to->policy == RUSM_MAILBOX_DROP_OLDEST) {
             sim_fail("mail %u: actor %u's mailbox is not full", number, mail->to);
         }
+        to->must_die |= to->policy == RUSM_MAILBOX_EXIT;
         break;
     case RUSM_ENOPROC:
         if (rusm_pid_is_alive(model.rt, to->pid)) {
@@ -69,6 +83,9 @@ void model_mail_sent(unsigned number, int status) {
         }
         break;
     case RUSM_ENOMEM:
+    case RUSM_EBUSY:
+    case RUSM_ETIMEDOUT:
+    case RUSM_EEXITING:
         break;
     default:
         sim_fail("mail %u: answer %d", number, status);
@@ -78,14 +95,17 @@ void model_mail_sent(unsigned number, int status) {
     }
 }
 
-/* Everything that the sender sent before has come, unless it was refused. */
+/* Everything that the sender sent before has come, unless it was refused, or displaced: then it may
+ * not come any more. */
 static void check_order(const struct mail *mail, unsigned number, const char *what) {
+    bool displaces = model.actors[mail->to].policy == RUSM_MAILBOX_DROP_OLDEST;
     for (unsigned at = number; at; at = model.mails[at].previous) {
-        const struct mail *earlier = &model.mails[at];
+        struct mail *earlier = &model.mails[at];
         if (earlier->received) {
             return;
         }
-        if (earlier->state == ACCEPTED) {
+        earlier->lost = true;
+        if (earlier->state == ACCEPTED && !displaces) {
             sim_fail("%s overtook mail %u from %u to %u", what, at, mail->from, mail->to);
         }
     }
@@ -121,6 +141,9 @@ unsigned model_mail_received(struct actor *self, rusm_msg *msg) {
     sim_trace("actor %u gets mail %u of %u", self->index, text.mail, mail->from);
     if (mail->to != self->index || mail->state == REFUSED) {
         sim_fail("actor %u got mail %u, which is not for it", self->index, text.mail);
+    }
+    if (mail->lost) {
+        sim_fail("mail %u was displaced or taken back, and came", text.mail);
     }
     if (mail->received && !mail->stashed) {
         sim_fail("mail %u came twice", text.mail);

@@ -33,6 +33,7 @@ enum {
     BY_KILL = 1 << 1,
     BY_SIGNAL = 1 << 2,
     BY_LINK = 1 << 3,
+    BY_OVERFLOW = 1 << 4,
 };
 
 struct actor {
@@ -49,6 +50,8 @@ struct actor {
     enum trap trap;
     unsigned causes;
     uint32_t cap; /* of its mailbox; 0: large */
+    rusm_mailbox_policy policy;
+    unsigned parked; /* the mail that waits for room elsewhere; 0 = none */
     unsigned budget;
     unsigned unwinds;
     uint64_t wake_ns; /* asked for; 0 = nothing */
@@ -63,7 +66,12 @@ struct actor {
 };
 
 enum mail_kind { PLAIN, PICKED, LANES, TIMED = LANES, CALL, REPLY };
-enum mail_state { SENDING, ACCEPTED, REFUSED };
+enum mail_state {
+    SENDING,
+    PARKED, /* waits for room; accepted or taken back once its sender asks */
+    ACCEPTED,
+    REFUSED,
+};
 
 struct mail {
     enum mail_kind kind;
@@ -72,6 +80,7 @@ struct mail {
     bool received;
     bool stashed;
     bool cancelled;
+    bool lost;         /* displaced by newer ones */
     bool armed;        /* a timer's id is there */
     unsigned previous; /* of the same sender, receiver and kind; 0 = none */
     unsigned call;     /* of a reply: what it answers */
@@ -91,8 +100,11 @@ struct model {
     rusm_runtime *rt;
     bool stopping;
     uint32_t max_processes;
-    uint32_t starving;        /* one operation in so many finds no memory somewhere; 0 = none */
-    unsigned tag_kills[TAGS]; /* that are going on */
+    uint32_t starving; /* one operation in so many finds no memory somewhere; 0 = none */
+    /* The mood of this run: percent of violent operations that are done, of small mailboxes; how
+     * many of the latest actors most operations are about. */
+    uint32_t violence, tightness, circle;
+    unsigned tag_kills[TAGS];                      /* that are going on */
     unsigned actor_count, mail_count, watch_count; /* mails from 1 */
     struct actor actors[ACTORS];
     struct mail mails[MAILS];
@@ -114,7 +126,8 @@ struct text {
 struct actor *model_actor_of(rusm_pid pid); /* NULL: nobody */
 /* 0 when the table is full: then nothing is sent. */
 unsigned model_mail_new(enum mail_kind kind, unsigned from, unsigned to);
-/* What a send answered. */
+/* A send begins; what it answered. */
+void model_mail_sending(unsigned mail);
 void model_mail_sent(unsigned mail, int status);
 /* A message came; returns its number. */
 unsigned model_mail_received(struct actor *self, rusm_msg *msg);

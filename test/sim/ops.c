@@ -23,7 +23,7 @@ static void expect(bool holds, const char *what, int status) {
 static struct actor *anybody(void) {
     for (unsigned tries = 0; tries < 8 && model.actor_count; tries++) {
         /* The latest ones are more likely to live. */
-        unsigned back = sim_below(sim_chance(70) ? 8 : ACTORS);
+        unsigned back = sim_below(sim_chance(70) ? model.circle : ACTORS);
         struct actor *actor =
             back < model.actor_count ? &model.actors[model.actor_count - 1 - back] : NULL;
         if (actor && actor->pid && actor->born) {
@@ -48,24 +48,74 @@ rusm_msg *op_new_msg(unsigned mail) {
     return msg;
 }
 
-static void send_one(unsigned from, struct actor *to) {
+/* What became of the mail that waits for room elsewhere. */
+static void unparked(struct actor *self, int status, rusm_msg *msg) {
+    struct mail *mail = &model.mails[self->parked];
+    if (status == RUSM_EAGAIN) {
+        return;
+    }
+    sim_trace("actor %u hears of mail %u: %d, %s", self->index, self->parked, status,
+              msg ? "taken back" : "queued");
+    if (msg && (mail->received || (status == RUSM_ENOPROC &&
+                                   rusm_pid_is_alive(model.rt, model.actors[mail->to].pid)))) {
+        sim_fail("mail %u was given back (%d)", self->parked, status);
+    }
+    mail->state = msg ? REFUSED : ACCEPTED;
+    self->parked = 0;
+    rusm_msg_free(msg);
+}
+
+void op_ask_parked(struct actor *self, rusm_proc *proc) {
+    rusm_msg *msg = NULL;
+    if (self->parked && !self->resting && sim_chance(10)) {
+        msg = rusm_proc_send_cancel(proc);
+        unparked(self, RUSM_OK, msg);
+    } else if (self->parked) {
+        int status = rusm_proc_send_result(proc, &msg);
+        unparked(self, status, msg);
+    }
+}
+
+static int send_somehow(struct actor *self, rusm_proc *proc, struct actor *to, rusm_msg *msg) {
+    if (proc && self->is_fiber && sim_chance(50)) {
+        uint64_t deadline_ns = op_some_time();
+        int status = rusm_send(proc, to->pid, msg, deadline_ns);
+        if (status == RUSM_ETIMEDOUT && sim_now() < deadline_ns) {
+            sim_fail("a send gave up too early");
+        }
+        return status;
+    }
+    if (proc && !self->is_fiber && !self->parked && sim_chance(50)) {
+        return rusm_proc_send(proc, to->pid, msg);
+    }
+    return rusm_msg_send(model.rt, to->pid, msg);
+}
+
+static void send_one(unsigned from, struct actor *self, rusm_proc *proc, struct actor *to) {
     unsigned mail = model_mail_new(sim_chance(30) ? PICKED : PLAIN, from, to->index);
     rusm_msg *msg = op_new_msg(mail);
     if (!msg) {
         return;
     }
     sim_trace("%u sends mail %u to actor %u", from, mail, to->index);
-    int status = rusm_msg_send(model.rt, to->pid, msg);
+    model_mail_sending(mail);
+    int status = send_somehow(self, proc, to, msg);
+    if (status == RUSM_EAGAIN) {
+        sim_trace("mail %u waits for room", mail);
+        model.mails[mail].state = PARKED;
+        self->parked = mail;
+        return;
+    }
     model_mail_sent(mail, status);
     if (status) {
         rusm_msg_free(msg);
     }
 }
 
-static void op_send(unsigned from, struct actor *to) {
+static void op_send(unsigned from, struct actor *self, rusm_proc *proc, struct actor *to) {
     unsigned burst = sim_chance(20) ? 1 + sim_below(12) : 1;
     for (unsigned i = 0; i < burst; i++) {
-        send_one(from, to);
+        send_one(from, self, proc, to);
     }
 }
 
@@ -77,6 +127,7 @@ static void op_timer(unsigned from, struct actor *to) {
     }
     struct mail *mail = &model.mails[number];
     mail->deadline_ns = op_some_time();
+    model_mail_sending(number);
     rusm_timer timer;
     sim_trace("%u arms mail %u to actor %u", from, number, to->index);
     int status = rusm_timer_send(model.rt, mail->deadline_ns, to->pid, msg, &timer);
@@ -115,6 +166,7 @@ static void reply(struct actor *self, rusm_msg *call) {
     rusm_msg *msg = op_new_msg(number);
     if (msg) {
         model.mails[number].call = text.mail;
+        model_mail_sending(number);
         int status = rusm_reply(model.rt, call, msg);
         model_mail_sent(number, status);
         if (status) {
@@ -192,10 +244,12 @@ void op_call(struct actor *self, rusm_proc *proc) {
     uint64_t deadline_ns = op_some_time();
     rusm_msg *answer_msg;
     sim_trace("actor %u calls %u with mail %u", self->index, to->index, number);
+    model_mail_sending(number);
     int status = rusm_call(proc, to->pid, &request, deadline_ns, &answer_msg);
     sim_trace("call %u is answered: %d", number, status);
     mail->state = request ? REFUSED : ACCEPTED;
     model.refused += status == RUSM_EFULL;
+    to->must_die |= status == RUSM_EFULL && to->policy == RUSM_MAILBOX_EXIT;
     if (request && mail->received) {
         sim_fail("call %u was refused (%d) and received", number, status);
     }
@@ -381,7 +435,8 @@ static struct actor *new_actor(void) {
         .index = model.actor_count++,
         .is_fiber = sim_chance(40),
         .trap = (enum trap)sim_below(3),
-        .cap = sim_chance(25) ? 1 + sim_below(4) : 0,
+        .cap = sim_chance(model.tightness) ? 1 + sim_below(4) : 0,
+        .policy = (rusm_mailbox_policy)sim_below(5),
         .budget = 4 + sim_below(24),
         .unwinds = sim_below(3),
     };
@@ -438,7 +493,7 @@ struct actor *op_spawn(unsigned from, struct actor *self, rusm_proc *proc) {
     if (!actor) {
         return NULL;
     }
-    rusm_spawn_options options = {.mailbox_messages = actor->cap};
+    rusm_spawn_options options = {.mailbox_messages = actor->cap, .mailbox_policy = actor->policy};
     options.flags = (sim_chance(20) ? RUSM_SPAWN_PINNED : 0) |
                     (sim_chance(20) ? RUSM_SPAWN_NEXT : 0) |
                     (sim_chance(20) ? RUSM_SPAWN_LOGGED : 0);
@@ -526,6 +581,9 @@ static void own_op(unsigned which, struct actor *self, rusm_proc *proc) {
 
 static void common_op(unsigned which, unsigned from, struct actor *self, rusm_proc *proc) {
     struct actor *other = anybody();
+    if (which >= 58 && which < 70 && !sim_chance(model.violence)) {
+        which = 0;
+    }
     if (which >= 90) {
         op_spawn(from, self, proc);
     } else if (which >= 82) {
@@ -544,7 +602,7 @@ static void common_op(unsigned which, unsigned from, struct actor *self, rusm_pr
     } else if (which >= 44) {
         op_timer(from, other);
     } else {
-        op_send(from, other);
+        op_send(from, self, proc, other);
     }
 }
 

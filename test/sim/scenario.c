@@ -68,6 +68,9 @@ static void start(void) {
     static const uint32_t most[] = {6, 20, 100};
     model.max_processes = most[sim_below(3)];
     model.starving = sim_chance(30) ? 10 : 0;
+    model.violence = sim_below(3) * 50;
+    model.tightness = sim_chance(50) ? 15 : 80;
+    model.circle = 2 + sim_below(10);
     rusm_runtime_options options = {.size = sizeof(options),
                                     .schedulers = 1 + sim_below(4),
                                     .max_processes = model.max_processes};

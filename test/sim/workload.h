@@ -13,6 +13,8 @@ struct actor *op_spawn(unsigned from, struct actor *self, rusm_proc *proc);
 rusm_msg *op_new_msg(unsigned mail);
 /* Take what was received: look at it, keep it, answer it, set it aside. */
 void op_handle(struct actor *self, rusm_proc *proc, rusm_msg *msg);
+/* What became of a message that waits for room elsewhere, if there is one. */
+void op_ask_parked(struct actor *self, rusm_proc *proc);
 void op_call(struct actor *self, rusm_proc *proc);
 uint64_t op_some_time(void);
 
