@@ -151,7 +151,7 @@ RUSM_API bool rusm_pid_is_alive(rusm_runtime *rt, rusm_pid pid);
 RUSM_API bool rusm_pid_kill(rusm_runtime *rt, rusm_pid pid);
 
 /* Send an exit signal with a reason. RUSM_EXIT_NORMAL does nothing to a process that does not
- * trap. RUSM_ENOPROC, RUSM_ENOMEM. */
+ * trap, unless it sent the signal itself: then it ends. RUSM_ENOPROC, RUSM_ENOMEM. */
 RUSM_API RUSM_MUST_USE int rusm_pid_exit(rusm_runtime *rt, rusm_pid pid, rusm_exit_kind kind,
                                          const char *text);
 

@@ -152,7 +152,8 @@ static void accept_exit(rusm_proc *self, struct rusm__signal *signal) {
         rusm__mailbox_append(&self->mailbox, &signal->head);
         return;
     }
-    if (signal->head.exit_kind != RUSM_EXIT_NORMAL) {
+    /* A normal exit signal ends only who sent it to itself: as in Erlang. */
+    if (signal->head.exit_kind != RUSM_EXIT_NORMAL || signal->head.from == self->pid) {
         rusm__proc_doom(self, (rusm_exit_kind)signal->head.exit_kind,
                         rusm__reason_ref(signal->reason));
     }

@@ -168,6 +168,33 @@ static void exit_signals_of_others(void **state) {
     assert_int_equal(rusm_pid_exit(rt, trapper.pid, (rusm_exit_kind)99, NULL), RUSM_EINVAL);
 }
 
+static rusm_step exit_oneself_normally(rusm_proc *self, void *arg) {
+    (void)arg;
+    assert_int_equal(
+        rusm_pid_exit(rusm_proc_runtime(self), rusm_proc_pid(self), RUSM_EXIT_NORMAL, "enough"),
+        RUSM_OK);
+    return RUSM_STEP_WAIT;
+}
+
+/* The one normal exit signal that ends a process: its own. Found by the oracle. */
+static void exit_signal_to_oneself_ends_even_if_normal(void **state) {
+    (void)state;
+    struct puppet watcher, plain, trapper;
+    puppet_start(&watcher, rt);
+    puppet_start(&plain, rt);
+    puppet_monitor(&watcher, plain.pid);
+    puppet_settle(&plain);
+    puppet_do(&plain, exit_oneself_normally, NULL);
+    puppet_wait_end(&plain);
+    struct puppet_mail down = puppet_wait_mail(&watcher, 0);
+    assert_int_equal(down.exit_kind, RUSM_EXIT_NORMAL);
+    assert_string_equal(down.text, "enough");
+    puppet_start(&trapper, rt);
+    puppet_trap(&trapper);
+    puppet_do(&trapper, exit_oneself_normally, NULL);
+    assert_exit(puppet_wait_mail(&trapper, 0), trapper.pid, RUSM_EXIT_NORMAL, "enough");
+}
+
 /* ---- special links ---- */
 
 static void link_twice_or_to_oneself_does_nothing(void **state) {
