@@ -258,7 +258,8 @@ def parse_options():
     parser.add_argument("--failures", type=int, default=3, help="stop after so many")
     options = parser.parse_args()
     if options.seed is None:
-        options.seed = int(os.environ.get("RUSM_TEST_SEED") or random.SystemRandom().getrandbits(40))
+        given = os.environ.get("RUSM_TEST_SEED")
+        options.seed = int(given) if given else random.SystemRandom().getrandbits(40)
     if options.only:
         options.programs = 1
     return options

@@ -374,6 +374,7 @@ int main(void) {
         TEST(trap_turns_signals_into_mail),
         TEST(trap_does_not_stop_a_kill),
         TEST(exit_signals_of_others),
+        TEST(exit_signal_to_oneself_ends_even_if_normal),
         TEST(link_twice_or_to_oneself_does_nothing),
         TEST(link_to_the_dead_brings_an_exit),
         TEST(unlink_from_either_side),
