@@ -307,14 +307,15 @@ static void op_unlink(struct actor *self, rusm_proc *proc, struct actor *other) 
 
 static void op_exit(unsigned from, struct actor *to) {
     rusm_exit_kind kind = (rusm_exit_kind)sim_below(4);
-    to->causes |= kind == RUSM_EXIT_NORMAL ? 0 : BY_SIGNAL;
+    bool ends = kind != RUSM_EXIT_NORMAL || from == to->index; /* normal ends only oneself */
+    to->causes |= ends ? BY_SIGNAL : 0;
     if (from < ACTORS) {
         model.exit_calls[from][to->index]++;
     }
     int status = rusm_pid_exit(model.rt, to->pid, kind, sim_chance(50) ? "told to" : NULL);
     sim_trace("%u sends %s to actor %u: %d", from, rusm_exit_kind_name(kind), to->index, status);
     expect(status == RUSM_OK || status == RUSM_ENOMEM || status == RUSM_ENOPROC, "exit", status);
-    if (status == RUSM_OK && kind != RUSM_EXIT_NORMAL && to->trap == NEVER_TRAPS) {
+    if (status == RUSM_OK && ends && to->trap == NEVER_TRAPS) {
         to->must_die = true;
     }
     if (status == RUSM_ENOPROC && rusm_pid_is_alive(model.rt, to->pid)) {
