@@ -97,8 +97,9 @@ typedef struct rusm_supervisor_options {
                       * when the supervisor gives up, the parent gets its exit signal. 0 = nobody */
     const rusm_child *children; /* in starting order; taken on success */
     size_t child_count;
-    rusm_spawn_options spawn; /* monitor_by, ..., flags; ops, body, label and first are set here.
-                               * size may be 0: all defaults */
+    rusm_spawn_options
+        spawn; /* monitor_by, ..., flags; ops, body, label and first are set here.
+                * Not RUSM_SPAWN_LINK: name the parent. size may be 0: all defaults */
 } rusm_supervisor_options;
 
 /* What a supervisor can be asked with. It outlives the process, and freeing it does not end the

@@ -234,7 +234,7 @@ static int spawn(rusm_supervisor *sup, const rusm_supervisor_options *opts, rusm
 static bool is_valid(const rusm_supervisor_options *opts) {
     if (!opts || opts->size != sizeof(*opts) || (unsigned)opts->strategy > RUSM_REST_FOR_ONE ||
         (opts->child_count && !opts->children) || !rusm__budget_is_valid(opts->budget) ||
-        !rusm__backoff_is_valid(&opts->backoff))
+        !rusm__backoff_is_valid(&opts->backoff) || (opts->spawn.flags & RUSM_SPAWN_LINK))
         return false;
     for (size_t i = 0; i < opts->child_count; i++) {
         if (!rusm__child_is_valid(&opts->children[i]))

@@ -6,6 +6,7 @@
 set -u
 build=$1 cc=$2
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+examples=$here/../../examples/embed
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failed=0
@@ -58,6 +59,15 @@ consumer() { # consumer PACKAGE: compile against it, run it
         timeout 20 "$work/consumer-$1"
 }
 
+example() { # example NAME: one of examples/embed, as its README says
+    local flags
+    flags=$(pkg-config --cflags --libs rusm-core) || return 1
+    # shellcheck disable=SC2086 # flags are words
+    "$cc" -std=c11 -Wall -Wextra -Wpedantic -Werror "$examples/$1.c" $flags \
+        -Wl,-rpath,"$prefix/lib" -o "$work/$1" &&
+        timeout 20 "$examples/expect.sh" "$examples/expected/$1.txt" "$work/$1"
+}
+
 check installs install_tree
 prefix=$work/moved
 export PKG_CONFIG_PATH=$prefix/lib/pkgconfig
@@ -68,5 +78,8 @@ check tree_can_be_moved stays_inside
 check program_finds_its_library test "$("$prefix/bin/rusm" --version)" = "rusm $version"
 check consumer_of_rusm consumer rusm
 check consumer_of_rusm_core consumer rusm-core
+for name in ring chat crash; do
+    check "example_$name" example "$name"
+done
 check wit_is_installed has_wit
 exit $failed

@@ -1023,13 +1023,14 @@ static void bad_options_are_refused(void **state) {
     rusm_supervisor *sup;
     rusm_pid pid;
     rusm_supervisor_options good = options_of(stage, 3, RUSM_ONE_FOR_ONE);
-    rusm_supervisor_options bad[] = {good, good, good, good, good};
+    rusm_supervisor_options bad[] = {good, good, good, good, good, good};
     bad[0].size = 1;
     bad[1].strategy = (rusm_strategy)3;
     bad[2].budget.max_restarts = RUSM_RESTARTS_MAX + 1;
     bad[3].backoff.max_ns = HOUR + 1;
     bad[4].children = NULL;
-    for (unsigned i = 0; i < 5; i++)
+    bad[5].spawn.flags = RUSM_SPAWN_LINK;
+    for (unsigned i = 0; i < 6; i++)
         assert_int_equal(rusm_supervisor_start(stage->rt, &bad[i], &pid, &sup), RUSM_EINVAL);
     rusm_child same = stage->children[1];
     rusm_child wrong[] = {same, same, same, same, same};
