@@ -8,8 +8,7 @@
  * waits without a deadline. If something changes after all, the program is printed as unsettled and
  * whoever compares runs it again with more patience.
  *
- * A process started with a link or a monitor waits for a start message, which its parent sends once
- * both are in place; nobody else knows its pid before. */
+ * Roots wait for a start message, which they get when all of them are known. */
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -46,7 +45,6 @@ struct actor {
     struct run *run;
     const struct script *script;
     unsigned index;
-    bool is_gated;
     rusm_proc *self;
     uint64_t refs[MAX_MONITORS];
     _Atomic rusm_pid pid;
@@ -201,25 +199,15 @@ static void full_name(const struct actor *actor, const char *name, char out[LINE
     snprintf(out, LINE_BYTES, "%u/%s", actor->run->program->id, name);
 }
 
-static void start_actor(struct actor *actor, bool is_gated);
+static void start_actor(struct actor *actor, uint32_t flags, uint64_t *out_monitor);
 
 static bool op_spawn(struct actor *actor, const struct op *op) {
-    unsigned index = number(op->words[0], actor->run->program->count);
-    struct actor *child = &actor->run->actors[index];
-    bool is_linked = strcmp(op->words[1], "link") == 0;
-    bool is_watched = strcmp(op->words[1], "monitor") == 0;
-    start_actor(child, is_linked || is_watched);
-    rusm_pid pid = pid_of(actor->run, index);
-    if (is_linked) {
-        must("link", rusm_proc_link(actor->self, pid));
+    struct actor *child = &actor->run->actors[number(op->words[0], actor->run->program->count)];
+    uint64_t *out_monitor = NULL;
+    if (strcmp(op->words[1], "monitor") == 0) {
+        out_monitor = &actor->refs[number(op->words[2], MAX_MONITORS)];
     }
-    if (is_watched) {
-        uint64_t *ref = &actor->refs[number(op->words[2], MAX_MONITORS)];
-        must("monitor", rusm_proc_monitor(actor->self, pid, ref));
-    }
-    if (is_linked || is_watched) {
-        send_or_drop(actor, pid, START);
-    }
+    start_actor(child, strcmp(op->words[1], "link") == 0 ? RUSM_SPAWN_LINK : 0, out_monitor);
     return true;
 }
 
@@ -443,7 +431,7 @@ static void actor_main(rusm_proc *self, void *arg) {
     struct actor *actor = arg;
     actor->self = self;
     atomic_store_explicit(&actor->pid, rusm_proc_pid(self), memory_order_release);
-    if (actor->is_gated && !wait_for_start(actor)) {
+    if (actor->script->is_root && !wait_for_start(actor)) {
         return;
     }
     const struct script *script = actor->script;
@@ -459,14 +447,16 @@ static void actor_drop(void *arg) {
     atomic_store_explicit(&actor->state, DEAD, memory_order_release);
 }
 
-static void start_actor(struct actor *actor, bool is_gated) {
+static void start_actor(struct actor *actor, uint32_t flags, uint64_t *out_monitor) {
     if (atomic_load_explicit(&actor->state, memory_order_relaxed) != UNBORN) {
         die("a process is started twice", RUSM_ESTATE);
     }
-    actor->is_gated = is_gated;
     atomic_store_explicit(&actor->state, RUNNING, memory_order_release);
-    rusm_fiber_options options = {
-        .size = sizeof(options), .main = actor_main, .arg = actor, .drop = actor_drop};
+    rusm_fiber_options options = {.size = sizeof(options),
+                                  .main = actor_main,
+                                  .arg = actor,
+                                  .drop = actor_drop,
+                                  .spawn = {.flags = flags, .out_monitor = out_monitor}};
     rusm_pid pid;
     must("spawn", rusm_fiber_spawn(actor->run->rt, &options, &pid));
     atomic_store_explicit(&actor->pid, pid, memory_order_release);
@@ -480,7 +470,7 @@ static void start_roots(struct run *run) {
                 continue;
             }
             if (pass == 0) {
-                start_actor(&run->actors[i], true);
+                start_actor(&run->actors[i], 0, NULL);
             } else if (send_to(run->rt, pid_of(run, i), 0, START) == RUSM_EFULL) {
                 die("start", RUSM_EFULL);
             }
