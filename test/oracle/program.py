@@ -117,6 +117,28 @@ class Generator:
         if whom == who or self.owner(who, whom) == who:
             self.add(who, self.rng.choice(("link", "link", "unlink")), whom)
 
+    def take_back_late(self, who):
+        """A link or a monitor that is taken back while or after the other one ends."""
+        whom = self.other(who)
+        if self.rng.random() < 0.5 and who != whom and self.owner(who, whom) == who:
+            self.add(who, "trap", "off")
+            self.add(who, "link", whom)
+            self.add(who, "kill", whom)
+            for _ in range(self.rng.randint(1, 6)):
+                self.add(who, "alive", whom)  # a lazy process does not look at its mail here
+            self.add(who, "unlink", whom)
+            self.add(who, "whereis", self.names[whom])
+        else:
+            first, second = self.new_monitor(who), self.new_monitor(who)
+            self.add(who, "monitor", whom, first)
+            self.add(who, "monitor", whom, second)
+            self.add(who, "kill", whom)
+            self.add(who, "recvsig")
+            self.add(who, "demonitor", first)
+            self.add(who, "demonitor", second)
+            self.add(who, "recvsig", "0")
+        self.doomed.add(whom)
+
     def demonitor(self, who):
         if self.monitors[who]:
             self.add(who, "demonitor", self.rng.randrange(self.monitors[who]))
@@ -158,8 +180,10 @@ class Generator:
             self.words(who)
         elif roll < 0.86:
             self.add(who, "alive", self.other(who))
-        elif roll < 0.88:
+        elif roll < 0.87:
             self.add(who, "pause")
+        elif roll < 0.89:
+            self.take_back_late(who)
         elif roll < 0.91:
             verb, reasons = self.rng.choice((("exitself", REASONS), ("crash", CRASHES)))
             self.add(who, verb, self.rng.choice(reasons))
