@@ -86,7 +86,9 @@ def peer_lines(figures):
         for (other, other_identity), other_rows in figures.items():
             ours = dict(other_identity)
             body = ours.pop("body", None)
-            if other == name and {**ours, "peer": fields["peer"]} == fields:
+            if "peer" in ours or other != name:
+                continue
+            if {**ours, "peer": fields["peer"]} == fields:
                 ratio = statistics.median(other_rows["value"]) / theirs if theirs else 0
                 rest = {k: v for k, v in fields.items() if k not in ("peer", "unit")}
                 extra = {k: tidy(statistics.median(rows[k])) for k in rows if k != "value"}
