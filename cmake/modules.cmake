@@ -28,7 +28,8 @@ function(rusm_module name)
     target_include_directories(${target} PUBLIC ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR}/src)
     target_compile_definitions(${target} PRIVATE _GNU_SOURCE)
     target_compile_options(${target} PRIVATE ${RUSM_WARNINGS}
-        $<$<COMPILE_LANGUAGE:C>:${RUSM_C_WARNINGS}> -ftls-model=initial-exec)
+        $<$<COMPILE_LANGUAGE:C>:${RUSM_C_WARNINGS}> -ftls-model=initial-exec
+        $<$<COMPILE_LANGUAGE:C>:${RUSM_LTO_COMPILE}>)
     target_link_libraries(${target} PRIVATE ${RUSM_CORE_LIBRARIES})
     rusm_module_extras(${target} ${name})
 endfunction()
@@ -77,7 +78,7 @@ function(rusm_library name)
     # Public names only: nothing of Rust's, of llhttp's or of our own inside is seen from outside.
     target_link_options(${name} PRIVATE
         "LINKER:--version-script=${CMAKE_SOURCE_DIR}/cmake/exports.map"
-        "LINKER:--exclude-libs,ALL" "LINKER:-z,relro,-z,now")
+        "LINKER:--exclude-libs,ALL" "LINKER:-z,relro,-z,now" ${RUSM_LTO_LINK})
     if(NOT RUSM_SANITIZE) # a sanitizer's runtime comes with the program
         target_link_options(${name} PRIVATE "LINKER:-z,defs")
     endif()

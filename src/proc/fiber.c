@@ -31,9 +31,9 @@ struct fiber {
     void (*drop)(void *arg);
     rusm_proc *self;
     struct rusm__stack *stack;
-    fcontext_t context;   /* where the fiber stopped */
-    fcontext_t scheduler; /* where the step that runs it waits */
-    rusm_step wish;       /* what that step is to return */
+    rusm__context context;   /* where the fiber stopped */
+    rusm__context scheduler; /* where the step that runs it waits */
+    rusm_step wish;          /* what that step is to return */
     uint32_t size_index;
     uint32_t refused; /* waits after it was told to end */
     uint32_t yields;
@@ -46,35 +46,33 @@ struct fiber {
 
 /* ---- jumping ---- */
 
-static void leave(struct fiber *fiber, rusm_step wish, bool for_good) {
+static inline __attribute__((always_inline)) void leave(struct fiber *fiber, rusm_step wish,
+                                                        bool for_good) {
     fiber->wish = wish;
     void *save = NULL;
     RUSM__ASAN_LEAVE(for_good ? NULL : &save, fiber->scheduler_low, fiber->scheduler_bytes);
     (void)for_good;
     RUSM__TSAN_SWITCH_TO(fiber->tsan_scheduler);
-    struct rusm__transfer back = jump_fcontext(fiber->scheduler, fiber);
+    rusm__switch(&fiber->context, fiber->scheduler, NULL);
     RUSM__ASAN_ARRIVE(save, &fiber->scheduler_low, &fiber->scheduler_bytes);
     (void)save;
-    fiber->scheduler = back.from;
 }
 
-static void entry(struct rusm__transfer transfer) {
-    struct fiber *fiber = transfer.data;
+void rusm__fiber_entry(void *arg) {
+    struct fiber *fiber = arg;
     RUSM__ASAN_ARRIVE(NULL, &fiber->scheduler_low, &fiber->scheduler_bytes);
-    fiber->scheduler = transfer.from;
     fiber->main(fiber->self, fiber->arg);
     leave(fiber, RUSM_STEP_EXIT, true);
     RUSM_CHECK(!"a fiber went on after its end");
 }
 
-static rusm_step enter(struct fiber *fiber) {
+static inline rusm_step enter(struct fiber *fiber) {
     fiber->tsan_scheduler = RUSM__TSAN_CURRENT();
     RUSM__ASAN_LEAVE(&fiber->asan_save, rusm__stack_low(fiber->stack),
                      rusm__stack_usable(fiber->stack));
     RUSM__TSAN_SWITCH_TO(fiber->tsan);
-    struct rusm__transfer back = jump_fcontext(fiber->context, fiber);
+    rusm__switch(&fiber->scheduler, fiber->context, fiber);
     RUSM__ASAN_ARRIVE(fiber->asan_save, NULL, NULL);
-    fiber->context = back.from;
     return fiber->wish;
 }
 
@@ -96,7 +94,7 @@ static bool give_stack(struct fiber *fiber, rusm_proc *self) {
     }
     fiber->self = self;
     fiber->tsan = RUSM__TSAN_CREATE();
-    fiber->context = make_fcontext(fiber->stack, rusm__stack_usable(fiber->stack), entry);
+    fiber->context = rusm__context_make(fiber->stack, rusm__stack_usable(fiber->stack));
     return true;
 }
 

@@ -9,10 +9,16 @@
  *   PARKED   nothing new and the process waits: who replaces this mark must queue it
  *   CLOSED   the process has ended
  *
+ * Who takes PARKED away has the receiver's side to itself until it queues the process. So a message
+ * to a process that waits goes into `waker` instead of the inbox and is counted on the receiver's
+ * side: a request and its reply cost one compare-and-swap to wake and one to wait, each.
+ *
  * Bounds: senders add to `arrived` before they push; the receiver publishes in `taken` what it has
  * received. The difference is what waits. A sender's own sum can be older than the `taken` that it
  * reads, which makes the difference negative; so limits reach a quarter of what the counters hold,
  * half of it is room for negative values, and the last quarter for senders that are being refused.
+ * A message that wakes is counted a moment after it has won, so each thread that sends in that
+ * moment may bring one more than the limit.
  * Signals count nothing and are never refused. */
 #ifndef RUSM__PROC_MAILBOX_H
 #define RUSM__PROC_MAILBOX_H
@@ -43,7 +49,8 @@ struct rusm__mailbox {
     uint8_t policy;            /* rusm_mailbox_policy, never DEFAULT */
     struct rusm__valve *valve; /* what the policy needs; NULL: nothing. See valve.h */
     _Atomic uint64_t refused;  /* any thread, rarely */
-    /* Receiver only. */
+    /* The receiver's side. */
+    struct rusm_msg *waker; /* what woke the process, until it is taken */
     struct rusm_msg *first;
     struct rusm_msg **last; /* where the next one is linked */
 };
@@ -84,6 +91,7 @@ struct rusm_msg *rusm__mailbox_close(struct rusm__mailbox *box);
 
 /* Any thread: how many messages wait. A moment's truth. */
 uint32_t rusm__mailbox_depth(const struct rusm__mailbox *box);
+/* Receiver, after a take: has anything come since? */
 bool rusm__mailbox_has_new(const struct rusm__mailbox *box);
 
 #endif
