@@ -111,7 +111,7 @@ static void check_nobody_was_born(struct trial *trial) {
 
 static void spawn_fails_alone(void **state) {
     (void)state;
-    struct puppet puppet;
+    static struct puppet puppet;
     puppet_start(&puppet, rt);
     atomic_store(&bodies_dropped, 0);
     struct trial trial = {
@@ -163,7 +163,7 @@ static void check_no_mail(struct trial *trial) {
 
 static void send_fails_alone(void **state) {
     (void)state;
-    struct puppet puppet, other;
+    static struct puppet puppet, other;
     puppet_start(&puppet, rt);
     puppet_start(&other, rt);
     struct trial trial = {.operation = make_and_send, .puppet = &puppet, .other = other.pid};
@@ -194,7 +194,7 @@ static void check_no_tie(struct trial *trial) {
 
 static void link_fails_alone(void **state) {
     (void)state;
-    struct puppet puppet, other;
+    static struct puppet puppet, other;
     puppet_start(&puppet, rt);
     puppet_start(&other, rt);
     struct trial trial = {.operation = link_other, .puppet = &puppet, .other = other.pid};
@@ -207,7 +207,7 @@ static void link_fails_alone(void **state) {
 
 static void monitor_fails_alone(void **state) {
     (void)state;
-    struct puppet puppet, other;
+    static struct puppet puppet, other;
     puppet_start(&puppet, rt);
     puppet_start(&other, rt);
     struct trial trial = {.operation = monitor_other, .puppet = &puppet, .other = other.pid};
@@ -237,7 +237,7 @@ static rusm_step end_starving(rusm_proc *self, void *arg) {
 static void ties_bear_a_shortage_at_the_target(void **state) {
     (void)state;
     for (unsigned i = 0; i < 2; i++) {
-        struct puppet puppet, other;
+        static struct puppet puppet, other;
         puppet_start(&puppet, rt);
         puppet_start(&other, rt);
         struct trial trial = {.operation = i ? link_other : monitor_other, .other = other.pid};
@@ -290,7 +290,7 @@ static void words_fail_alone(void **state) {
                                                                      set_label};
     (void)state;
     for (unsigned i = 0; i < 3; i++) {
-        struct puppet puppet;
+        static struct puppet puppet;
         puppet_start(&puppet, rt);
         struct trial trial = {.operation = operations[i], .puppet = &puppet};
         assert_true(try_all(&trial, check_no_words) >= (i < 2 ? 2 : 1));
@@ -324,7 +324,7 @@ static void check_no_timer(struct trial *trial) {
 
 static void timers_fail_alone(void **state) {
     (void)state;
-    struct puppet puppet;
+    static struct puppet puppet;
     puppet_start(&puppet, rt);
     struct trial trial = {.operation = set_timer, .puppet = &puppet, .msg = new_msg("timer")};
     assert_true(try_all(&trial, check_no_timer) >= 2); /* the slab's table and a chunk */
@@ -415,7 +415,7 @@ static void timers_from_outside_fail_alone(void **state) {
 
 static void exit_and_info_fail_alone(void **state) {
     (void)state;
-    struct puppet puppet;
+    static struct puppet puppet;
     puppet_start(&puppet, rt);
     for (size_t nth = 1; nth <= 2; nth++) {
         rusm__mem_fail_nth(nth);
@@ -444,7 +444,7 @@ static rusm_step end_without_memory(rusm_proc *self, void *arg) {
 
 static void ends_need_no_memory(void **state) {
     (void)state;
-    struct puppet watcher, trapper, target;
+    static struct puppet watcher, trapper, target;
     puppet_start(&watcher, rt);
     puppet_start(&trapper, rt);
     puppet_start(&target, rt);

@@ -40,7 +40,7 @@ static bool replace_target(uint32_t place) {
     }
     rusm_pid old = atomic_exchange(&places[place], pid);
     rusm_msg *msg;
-    if (old && rusm_msg_copy("nck" + old % 3, 1, &msg) == RUSM_OK &&
+    if (old && rusm_msg_copy(&"nck"[old % 3], 1, &msg) == RUSM_OK &&
         rusm_msg_send(rt, old, msg) != RUSM_OK) {
         rusm_msg_free(msg);
     }

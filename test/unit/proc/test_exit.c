@@ -111,7 +111,7 @@ static struct puppet_mail wait_down(struct puppet *watcher, size_t index, struct
 /* ---- kills ---- */
 
 static void kill_in(enum conduct conduct, bool has_unwind) {
-    struct puppet watcher;
+    static struct puppet watcher;
     puppet_start(&watcher, rt);
     for (unsigned i = 0; i < 5; i++) {
         static struct subject subjects[5];
@@ -163,7 +163,7 @@ static void kill_while_running(void **state) {
 /* The only scheduler is busy, so the process has not run when the kill comes: it never does. */
 static void kill_before_the_first_run(void **state) {
     (void)state;
-    struct puppet watcher;
+    static struct puppet watcher;
     static struct subject blocker, victim;
     blocker = (struct subject){.conduct = STAYS_DEAF};
     victim = (struct subject){.conduct = PARKS};
@@ -186,7 +186,7 @@ static void kill_before_the_first_run(void **state) {
 /* A kill that comes while the last step runs stays a kill, also if the body has other reasons. */
 static void kill_during_the_last_step_stays_a_kill(void **state) {
     (void)state;
-    struct puppet watcher;
+    static struct puppet watcher;
     static struct subject subject;
     subject = (struct subject){.conduct = STAYS_DEAF};
     puppet_start(&watcher, rt);
@@ -201,7 +201,7 @@ static void kill_during_the_last_step_stays_a_kill(void **state) {
 
 static void exit_signal_while_parked_unwinds_with_its_reason(void **state) {
     (void)state;
-    struct puppet watcher;
+    static struct puppet watcher;
     static struct subject subject;
     subject = (struct subject){.conduct = PARKS, .has_unwind = true, .unwinds_wanted = 3};
     puppet_start(&watcher, rt);
@@ -221,7 +221,7 @@ static rusm_step kill_oneself(rusm_proc *self, void *arg) {
 
 static void kill_oneself_ends_after_the_step(void **state) {
     (void)state;
-    struct puppet puppet;
+    static struct puppet puppet;
     puppet_start(&puppet, rt);
     puppet_do(&puppet, kill_oneself, NULL);
     puppet_wait_end(&puppet);
@@ -279,7 +279,7 @@ static void end_frees_names_and_body_before_it_is_told(void **state) {
     static const rusm_body_ops ops = {.name = "heir", .step = heir_step};
     (void)state;
     for (unsigned i = 0; i < 200; i++) {
-        struct puppet holder;
+        static struct puppet holder;
         static struct heir heirs[200];
         struct heir *heir = &heirs[i];
         rusm_pid pid;
@@ -354,7 +354,7 @@ static rusm_step say_farewell(rusm_proc *self, void *arg) {
 static void end_is_told_after_the_last_words(void **state) {
     (void)state;
     for (unsigned i = 0; i < 50; i++) {
-        struct puppet watcher, target;
+        static struct puppet watcher, target;
         puppet_start(&watcher, rt);
         puppet_start(&target, rt);
         puppet_monitor(&watcher, target.pid);
@@ -372,7 +372,7 @@ static void end_is_told_after_the_last_words(void **state) {
 static void end_drops_what_waited(void **state) {
     (void)state;
     static struct subject subject;
-    struct puppet watcher;
+    static struct puppet watcher;
     subject = (struct subject){.conduct = PARKS}; /* receives nothing */
     puppet_start(&watcher, rt);
     rusm_pid pid = start_subject(&watcher, &subject);
@@ -410,7 +410,7 @@ static void end_is_logged_for_those_who_asked(void **state) {
     char wanted[128];
     rusm__runtime_set_exit_log(rt, note_exit);
     for (unsigned i = 0; i < 2; i++) {
-        struct puppet puppet;
+        static struct puppet puppet;
         puppet_prepare(&puppet, rt);
         rusm_spawn_options options = puppet_options(&puppet);
         options.flags = i == 0 ? RUSM_SPAWN_LOGGED : 0;

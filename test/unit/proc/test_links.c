@@ -48,7 +48,7 @@ static void assert_lives(struct puppet *puppet, size_t mail_count) {
 static void link_spreads_the_reason_both_ways(void **state) {
     (void)state;
     for (unsigned who = 0; who < 2; who++) {
-        struct puppet pair[2], watcher;
+        static struct puppet pair[2], watcher;
         puppet_start(&watcher, rt);
         puppet_start(&pair[0], rt);
         puppet_start(&pair[1], rt);
@@ -69,7 +69,7 @@ static void link_spreads_the_reason_both_ways(void **state) {
 static void link_spreads_transitively(void **state) {
     enum { CHAIN = 20 };
     (void)state;
-    struct puppet chain[CHAIN];
+    static struct puppet chain[CHAIN];
     for (unsigned i = 0; i < CHAIN; i++) {
         puppet_start(&chain[i], rt);
     }
@@ -85,7 +85,7 @@ static void link_spreads_transitively(void **state) {
 
 static void link_kill_spreads_as_killed(void **state) {
     (void)state;
-    struct puppet target, partner, watcher;
+    static struct puppet target, partner, watcher;
     puppet_start(&watcher, rt);
     puppet_start(&target, rt);
     puppet_start(&partner, rt);
@@ -100,7 +100,7 @@ static void link_kill_spreads_as_killed(void **state) {
 
 static void link_normal_end_only_removes_it(void **state) {
     (void)state;
-    struct puppet target, partner;
+    static struct puppet target, partner;
     puppet_start(&target, rt);
     puppet_start(&partner, rt);
     puppet_link(&partner, target.pid);
@@ -116,11 +116,11 @@ static void trap_turns_signals_into_mail(void **state) {
     static const struct puppet_end ends[] = {
         {RUSM_EXIT_NORMAL, "fine"}, {RUSM_EXIT_CRASHED, "broke"}, {RUSM_EXIT_KILLED, NULL}};
     (void)state;
-    struct puppet trapper;
+    static struct puppet trapper;
     puppet_start(&trapper, rt);
     puppet_trap(&trapper);
     for (unsigned i = 0; i < 3; i++) {
-        struct puppet target;
+        static struct puppet target;
         puppet_start(&target, rt);
         puppet_link(&trapper, target.pid);
         puppet_settle(&target);
@@ -138,7 +138,7 @@ static void trap_turns_signals_into_mail(void **state) {
 
 static void trap_does_not_stop_a_kill(void **state) {
     (void)state;
-    struct puppet trapper;
+    static struct puppet trapper;
     puppet_start(&trapper, rt);
     puppet_trap(&trapper);
     assert_true(rusm_pid_kill(rt, trapper.pid));
@@ -147,7 +147,7 @@ static void trap_does_not_stop_a_kill(void **state) {
 
 static void exit_signals_of_others(void **state) {
     (void)state;
-    struct puppet trapper, target;
+    static struct puppet trapper, target;
     puppet_start(&trapper, rt);
     puppet_trap(&trapper);
     puppet_start(&target, rt);
@@ -199,7 +199,7 @@ static void exit_signal_to_oneself_ends_even_if_normal(void **state) {
 
 static void link_twice_or_to_oneself_does_nothing(void **state) {
     (void)state;
-    struct puppet a, b;
+    static struct puppet a, b;
     puppet_start(&a, rt);
     puppet_start(&b, rt);
     puppet_link(&a, a.pid);
@@ -219,7 +219,7 @@ static void link_twice_or_to_oneself_does_nothing(void **state) {
 
 static void link_to_the_dead_brings_an_exit(void **state) {
     (void)state;
-    struct puppet trapper, plain;
+    static struct puppet trapper, plain;
     puppet_start(&trapper, rt);
     puppet_trap(&trapper);
     const rusm_pid nobody[] = {0, 123456789, UINT64_MAX};
@@ -241,7 +241,7 @@ static void link_to_the_dead_brings_an_exit(void **state) {
 static void unlink_from_either_side(void **state) {
     (void)state;
     for (unsigned who = 0; who < 2; who++) {
-        struct puppet pair[2];
+        static struct puppet pair[2];
         puppet_start(&pair[0], rt);
         puppet_start(&pair[1], rt);
         puppet_link(&pair[0], pair[1].pid);
@@ -274,7 +274,7 @@ static rusm_step unlink_after_the_end(rusm_proc *self, void *arg) {
 static void unlink_stops_a_signal_on_its_way(void **state) {
     (void)state;
     for (unsigned i = 0; i < 10; i++) {
-        struct puppet a, b;
+        static struct puppet a, b;
         puppet_start(&a, rt);
         puppet_start(&b, rt);
         puppet_link(&a, b.pid);

@@ -50,10 +50,10 @@ static void down_says_how_it_ended(void **state) {
                                              {RUSM_EXIT_CRASHED, ""},
                                              {RUSM_EXIT_KILLED, "by me"}};
     (void)state;
-    struct puppet watcher;
+    static struct puppet watcher;
     puppet_start(&watcher, rt);
     for (unsigned i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
-        struct puppet target;
+        static struct puppet target;
         puppet_start(&target, rt);
         uint64_t ref = puppet_monitor(&watcher, target.pid);
         rusm_pid pid = target.pid;
@@ -67,7 +67,7 @@ static void down_says_how_it_ended(void **state) {
 static void down_cuts_a_long_reason(void **state) {
     static char text[6000];
     (void)state;
-    struct puppet watcher, target;
+    static struct puppet watcher, target;
     memset(text, 'r', sizeof(text) - 1);
     puppet_start(&watcher, rt);
     puppet_start(&target, rt);
@@ -78,7 +78,7 @@ static void down_cuts_a_long_reason(void **state) {
 
 static void down_of_the_dead_is_noproc(void **state) {
     (void)state;
-    struct puppet watcher, target;
+    static struct puppet watcher, target;
     puppet_start(&watcher, rt);
     puppet_start(&target, rt);
     rusm_pid pid = target.pid;
@@ -94,7 +94,7 @@ static void down_of_the_dead_is_noproc(void **state) {
 static void down_comes_once_for_each_monitor(void **state) {
     enum { WATCHERS = 5, EACH = 8 };
     (void)state;
-    struct puppet watchers[WATCHERS], target;
+    static struct puppet watchers[WATCHERS], target;
     uint64_t refs[WATCHERS][EACH];
     puppet_start(&target, rt);
     for (unsigned w = 0; w < WATCHERS; w++) {
@@ -121,7 +121,7 @@ static void down_comes_once_for_each_monitor(void **state) {
 
 static void monitor_oneself_is_harmless(void **state) {
     (void)state;
-    struct puppet puppet;
+    static struct puppet puppet;
     puppet_start(&puppet, rt);
     puppet_monitor(&puppet, puppet.pid);
     puppet_settle(&puppet);
@@ -130,7 +130,7 @@ static void monitor_oneself_is_harmless(void **state) {
 
 static void watcher_that_ends_takes_its_monitors_along(void **state) {
     (void)state;
-    struct puppet watcher, target;
+    static struct puppet watcher, target;
     puppet_start(&watcher, rt);
     puppet_start(&target, rt);
     for (unsigned i = 0; i < 20; i++) {
@@ -151,7 +151,7 @@ static rusm_step demonitor(rusm_proc *self, void *arg) {
 
 static void demonitor_before_the_end(void **state) {
     (void)state;
-    struct puppet watcher, target;
+    static struct puppet watcher, target;
     puppet_start(&watcher, rt);
     puppet_start(&target, rt);
     uint64_t first = puppet_monitor(&watcher, target.pid);
@@ -219,7 +219,7 @@ static void start_pinned(struct puppet *puppet) {
 static void demonitor_takes_a_queued_down_out(void **state) {
     (void)state;
     for (unsigned i = 0; i < 20; i++) {
-        struct puppet watcher, target;
+        static struct puppet watcher, target;
         start_pinned(&watcher);
         start_pinned(&target);
         while (home_of(target.pid) ==

@@ -37,7 +37,7 @@ static void msg_has_limits(void **state) {
 static void msg_stays_with_the_sender_on_failure(void **state) {
     (void)state;
     rusm_runtime *rt = start_runtime(1);
-    struct puppet puppet;
+    static struct puppet puppet;
     puppet_prepare(&puppet, rt);
     rusm_spawn_options options = puppet_options(&puppet);
     options.mailbox_bytes = 100;

@@ -159,7 +159,7 @@ static rusm_step watch(rusm_proc *self, void *body) {
 static void drop_oldest_never_drops_signals(void **state) {
     (void)state;
     struct gate gate;
-    struct puppet brief;
+    static struct puppet brief;
     start_gate(&gate, RUSM_MAILBOX_DROP_OLDEST, 2);
     puppet_prepare(&brief, rt);
     rusm_spawn_options options = puppet_options(&brief);
@@ -503,7 +503,7 @@ static rusm_step withdraw(rusm_proc *self, void *arg) {
 static void block_answers_again_later(void **state) {
     (void)state;
     struct gate gate;
-    struct puppet puppet;
+    static struct puppet puppet;
     struct letter letter = {0};
     start_gate(&gate, RUSM_MAILBOX_BLOCK_SENDER, 1);
     puppet_start(&puppet, rt);
@@ -603,7 +603,7 @@ static void block_lets_calls_wait(void **state) {
 static void exit_ends_the_receiver_with_a_reason(void **state) {
     (void)state;
     struct gate gate;
-    struct puppet watcher;
+    static struct puppet watcher;
     start_gate(&gate, RUSM_MAILBOX_EXIT, 3);
     puppet_start(&watcher, rt);
     puppet_monitor(&watcher, gate.pid);

@@ -33,7 +33,7 @@ static void start_many_schedulers(void **state) {
     (void)state;
     rusm_runtime *rt = start_runtime(40);
     assert_int_equal(stats_of(rt).schedulers, 40);
-    struct puppet puppets[60];
+    static struct puppet puppets[60];
     for (unsigned i = 0; i < 60; i++) {
         puppet_start(&puppets[i], rt);
     }
@@ -230,7 +230,7 @@ static rusm_step send_across(rusm_proc *self, void *arg) {
 static void runtimes_live_side_by_side(void **state) {
     (void)state;
     rusm_runtime *one = start_runtime(2), *two = start_runtime(1);
-    struct puppet a, b;
+    static struct puppet a, b;
     puppet_start(&a, one);
     puppet_start(&b, two);
     assert_int_equal(puppet_register(&a, "same name"), RUSM_OK);
@@ -280,7 +280,7 @@ static void stats_count(void **state) {
     rusm_runtime_stats stats = {.size = 1};
     assert_int_equal(rusm_runtime_get_stats(rt, &stats), RUSM_EINVAL);
     assert_int_equal(rusm_runtime_get_stats(rt, NULL), RUSM_EINVAL);
-    struct puppet a, b;
+    static struct puppet a, b;
     puppet_start(&a, rt);
     puppet_prepare(&b, rt);
     rusm_spawn_options options = puppet_options(&b);
@@ -345,7 +345,7 @@ static void callbacks_read_as_members(void **state) {
     static struct callback self;
     (void)state;
     rusm_runtime *rt = start_runtime(1);
-    struct puppet puppet;
+    static struct puppet puppet;
     puppet_start(&puppet, rt);
     self = (struct callback){.rt = rt, .pid = puppet.pid};
     assert_int_equal(rusm__sched_post(rt, 0, open_async, &self), RUSM_OK);

@@ -154,7 +154,7 @@ static int unregister(struct puppet *puppet, const char *text) {
 
 static void names_belong_to_their_holder(void **state) {
     (void)state;
-    struct puppet a, b;
+    static struct puppet a, b;
     puppet_start(&a, rt);
     puppet_start(&b, rt);
     assert_int_equal(unregister(&a, "desk"), RUSM_ENOTFOUND);
@@ -176,7 +176,7 @@ static void names_belong_to_their_holder(void **state) {
 static void names_have_limits(void **state) {
     (void)state;
     static char text[256];
-    struct puppet a;
+    static struct puppet a;
     memset(text, 'n', sizeof(text));
     puppet_start(&a, rt);
     assert_int_equal(with_word(&a, register_word, text, 0), RUSM_EINVAL);
@@ -226,7 +226,7 @@ static rusm_step count_words(rusm_proc *self, void *arg) {
 
 static void words_are_counted(void **state) {
     (void)state;
-    struct puppet a;
+    static struct puppet a;
     uint32_t count = 9;
     puppet_start(&a, rt);
     puppet_do(&a, count_words, &count);
@@ -248,7 +248,7 @@ static rusm_step set_label(rusm_proc *self, void *arg) {
 
 static void info_shows_what_is_there(void **state) {
     (void)state;
-    struct puppet a, b;
+    static struct puppet a, b;
     rusm_proc_info *info;
     puppet_start(&a, rt);
     puppet_start(&b, rt);
@@ -324,7 +324,7 @@ static void info_is_whole_while_things_change(void **state) {
 static void list_shows_all_the_living(void **state) {
     enum { MANY = 50 };
     (void)state;
-    struct puppet puppets[MANY];
+    static struct puppet puppets[MANY];
     rusm_pid pids[MANY + 10];
     assert_int_equal(rusm_pid_list(rt, NULL, 0), 0);
     for (unsigned i = 0; i < MANY; i++) {

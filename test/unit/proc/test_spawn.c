@@ -26,7 +26,7 @@ static int stop(void **state) {
 
 static void spawn_runs_with_its_first_mail(void **state) {
     (void)state;
-    struct puppet puppet;
+    static struct puppet puppet;
     puppet_prepare(&puppet, rt);
     rusm_spawn_options options = puppet_options(&puppet);
     options.first = new_msg("first");
@@ -44,7 +44,7 @@ static void spawn_runs_with_its_first_mail(void **state) {
 
 static void spawn_first_mail_counts_against_the_bound(void **state) {
     (void)state;
-    struct puppet puppet;
+    static struct puppet puppet;
     puppet_prepare(&puppet, rt);
     rusm_spawn_options options = puppet_options(&puppet);
     options.first = new_msg("first");
@@ -76,7 +76,7 @@ static rusm_step give_birth_and_die(rusm_proc *self, void *arg) {
 
 static void spawn_names_the_parent_as_sender_of_first_mail(void **state) {
     (void)state;
-    struct puppet parent, child;
+    static struct puppet parent, child;
     puppet_start(&parent, rt);
     puppet_prepare(&child, rt);
     struct birth birth = {.child = &child, .options = puppet_options(&child)};
@@ -89,7 +89,7 @@ static void spawn_names_the_parent_as_sender_of_first_mail(void **state) {
 static void spawn_monitor_is_there_from_the_start(void **state) {
     (void)state;
     for (unsigned i = 0; i < 50; i++) {
-        struct puppet parent, child;
+        static struct puppet parent, child;
         puppet_start(&parent, rt);
         puppet_prepare(&child, rt);
         struct birth birth = {.child = &child, .options = puppet_options(&child)};
@@ -109,7 +109,7 @@ static void spawn_monitor_is_there_from_the_start(void **state) {
 
 static void spawn_child_outlives_its_parent(void **state) {
     (void)state;
-    struct puppet parent, child;
+    static struct puppet parent, child;
     puppet_start(&parent, rt);
     puppet_prepare(&child, rt);
     struct birth birth = {.child = &child, .options = puppet_options(&child)};
@@ -123,7 +123,7 @@ static void spawn_child_outlives_its_parent(void **state) {
 
 static void spawn_label_is_there_and_cut(void **state) {
     (void)state;
-    struct puppet puppet;
+    static struct puppet puppet;
     char label[400];
     rusm_proc_info *info;
     memset(label, 'x', sizeof(label));
@@ -210,7 +210,7 @@ static rusm_step spawn_next_and_note(rusm_proc *self, void *arg) {
 
 static void spawn_next_runs_all_the_same(void **state) {
     (void)state;
-    struct puppet parent;
+    static struct puppet parent;
     static struct place places[3];
     puppet_start(&parent, rt);
     puppet_do(&parent, spawn_next_and_note, places);
@@ -223,7 +223,7 @@ static void spawn_next_runs_all_the_same(void **state) {
 
 static void spawn_refuses_bad_options(void **state) {
     (void)state;
-    struct puppet puppet;
+    static struct puppet puppet;
     rusm_pid pid = 1;
     puppet_prepare(&puppet, rt);
     const rusm_spawn_options good = puppet_options(&puppet);
@@ -305,7 +305,7 @@ static void spawn_limit_is_exact_from_inside(void **state) {
     (void)state;
     rusm_runtime_options options = {
         .size = sizeof(options), .schedulers = 2, .max_processes = LIMIT};
-    struct puppet parent;
+    static struct puppet parent;
     rusm_runtime_stop(rt);
     assert_int_equal(rusm_runtime_start(&options, &rt), RUSM_OK);
     puppet_start(&parent, rt);

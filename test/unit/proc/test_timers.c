@@ -58,7 +58,7 @@ static rusm_timer arm_in(struct puppet *setter, uint64_t deadline_ns, rusm_pid t
 
 static void timer_fires_once_and_not_early(void **state) {
     (void)state;
-    struct puppet target;
+    static struct puppet target;
     puppet_start(&target, rt);
     uint64_t deadline = in_ms(5);
     rusm_timer timer = arm(deadline, target.pid, "ring");
@@ -75,7 +75,7 @@ static void timer_fires_once_and_not_early(void **state) {
 
 static void timer_names_the_process_that_set_it(void **state) {
     (void)state;
-    struct puppet setter, target;
+    static struct puppet setter, target;
     puppet_start(&setter, rt);
     puppet_start(&target, rt);
     arm_in(&setter, 0, target.pid, "now"); /* long past */
@@ -84,7 +84,7 @@ static void timer_names_the_process_that_set_it(void **state) {
 
 static void timer_survives_its_setter(void **state) {
     (void)state;
-    struct puppet setter, target;
+    static struct puppet setter, target;
     puppet_start(&setter, rt);
     puppet_start(&target, rt);
     arm_in(&setter, in_ms(20), target.pid, "late");
@@ -94,7 +94,7 @@ static void timer_survives_its_setter(void **state) {
 
 static void timer_to_the_dead_is_dropped(void **state) {
     (void)state;
-    struct puppet target;
+    static struct puppet target;
     puppet_start(&target, rt);
     rusm_pid pid = target.pid;
     puppet_end_with(&target, RUSM_EXIT_NORMAL, NULL);
@@ -105,7 +105,7 @@ static void timer_to_the_dead_is_dropped(void **state) {
 
 static void timer_is_refused_by_a_full_mailbox(void **state) {
     (void)state;
-    struct puppet target;
+    static struct puppet target;
     puppet_prepare(&target, rt);
     rusm_spawn_options options = puppet_options(&target);
     options.mailbox_bytes = 1; /* nothing fits */
@@ -177,7 +177,7 @@ static rusm_step arm_half(rusm_proc *self, void *arg) {
 }
 
 static void timers_many_fire_exactly_once(void **state) {
-    struct puppet setter;
+    static struct puppet setter;
     struct rusm__random random;
     (void)state;
     many = calloc(1, sizeof(*many));
@@ -206,7 +206,7 @@ static void timers_many_fire_exactly_once(void **state) {
 
 static void cancel_before_is_true_once(void **state) {
     (void)state;
-    struct puppet setter, target;
+    static struct puppet setter, target;
     puppet_start(&setter, rt);
     puppet_start(&target, rt);
     rusm_timer timers[2] = {arm(in_ms(3600000), target.pid, "never"),
@@ -232,7 +232,7 @@ static void cancel_of_what_never_was_is_false(void **state) {
 
 static void cancel_with_an_old_id_spares_the_next_user(void **state) {
     (void)state;
-    struct puppet setter;
+    static struct puppet setter;
     puppet_start(&setter, rt);
     rusm_timer old[50];
     for (unsigned i = 0; i < 50; i++) {
@@ -282,7 +282,7 @@ static rusm_step arm_races(rusm_proc *self, void *arg) {
 
 static void cancel_races_have_one_winner(void **state) {
     pthread_t threads[CANCELLERS];
-    struct puppet setter;
+    static struct puppet setter;
     unsigned cancelled = 0;
     (void)state;
     many = calloc(1, sizeof(*many));
@@ -320,7 +320,7 @@ static void cancel_races_have_one_winner(void **state) {
 /* A host that gives every request a timeout and takes it back must not fill the slab with timers
  * that are due in an hour. */
 static void cancelled_timers_make_room(void **state) {
-    struct puppet other, first;
+    static struct puppet other, first;
     (void)state;
     puppet_start(&other, rt);
     puppet_start(&first, rt);
@@ -344,7 +344,7 @@ static void cancelled_timers_make_room(void **state) {
 }
 
 static void armed_timers_are_freed_with_the_runtime(void **state) {
-    struct puppet target;
+    static struct puppet target;
     (void)state;
     puppet_start(&target, rt);
     for (unsigned i = 0; i < 100; i++) {
@@ -354,7 +354,7 @@ static void armed_timers_are_freed_with_the_runtime(void **state) {
 }
 
 static void timers_at_the_end_of_time_let_sleep(void **state) {
-    struct puppet target;
+    static struct puppet target;
     (void)state;
     puppet_start(&target, rt);
     arm_in(&target, UINT64_MAX, target.pid, "never");
