@@ -58,7 +58,7 @@ static inline __attribute__((always_inline)) void leave(struct fiber *fiber, rus
     (void)save;
 }
 
-void rusm__fiber_entry(void *arg) {
+static void entry(void *arg) {
     struct fiber *fiber = arg;
     RUSM__ASAN_ARRIVE(NULL, &fiber->scheduler_low, &fiber->scheduler_bytes);
     fiber->main(fiber->self, fiber->arg);
@@ -94,7 +94,7 @@ static bool give_stack(struct fiber *fiber, rusm_proc *self) {
     }
     fiber->self = self;
     fiber->tsan = RUSM__TSAN_CREATE();
-    fiber->context = rusm__context_make(fiber->stack, rusm__stack_usable(fiber->stack));
+    fiber->context = rusm__context_make(fiber->stack, rusm__stack_usable(fiber->stack), entry);
     return true;
 }
 

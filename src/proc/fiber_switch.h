@@ -15,19 +15,16 @@
 /* What a stack that does not run goes on with. */
 typedef void *rusm__context;
 
-/* What a new stack begins with; must not return. */
-void rusm__fiber_entry(void *arg);
-
 #if defined(__x86_64__)
 
-/* A context whose first switch calls rusm__fiber_entry with the `arg` of that switch. */
-static inline rusm__context rusm__context_make(void *high, size_t bytes) {
+/* A context whose first switch calls entry(the `arg` of that switch), which must not return. */
+static inline rusm__context rusm__context_make(void *high, size_t bytes, void (*entry)(void *)) {
     (void)bytes;
     void **top = (void **)((uintptr_t)high & ~(uintptr_t)15);
     *--top = NULL; /* as a return address: where back-traces end */
     *--top = NULL; /* rbp */
     *--top = NULL; /* rbx */
-    *--top = (void *)(uintptr_t)rusm__fiber_entry;
+    *--top = (void *)(uintptr_t)entry;
     return top;
 }
 
@@ -73,14 +70,18 @@ struct rusm__jump {
     void *arg;
 };
 
+/* Gets to know its entry first, and goes on when it is switched to. */
 static inline void rusm__context_begin(struct rusm__transfer transfer) {
+    void (**entry)(void *) = transfer.data;
+    void (*own_entry)(void *) = *entry;
+    transfer = jump_fcontext(transfer.from, NULL);
     struct rusm__jump *jump = transfer.data;
     *jump->from = transfer.from;
-    rusm__fiber_entry(jump->arg);
+    own_entry(jump->arg);
 }
 
-static inline rusm__context rusm__context_make(void *high, size_t bytes) {
-    return make_fcontext(high, bytes, rusm__context_begin);
+static inline rusm__context rusm__context_make(void *high, size_t bytes, void (*entry)(void *)) {
+    return jump_fcontext(make_fcontext(high, bytes, rusm__context_begin), &entry).from;
 }
 
 static inline void rusm__switch(rusm__context *from, rusm__context to, void *arg) {

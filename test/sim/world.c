@@ -106,12 +106,12 @@ ssize_t sim_entropy(void *out, size_t bytes) {
 
 /* ---- jumping ---- */
 
-static void arrive(struct rusm__transfer from) {
+static void arrive(void) {
     struct sim_thread *here = sim_world.current;
     struct sim_thread *previous = sim_world.previous;
     (void)here;
+    (void)previous;
     RUSM__ASAN_ARRIVE(here->asan_save, &previous->low, &previous->bytes);
-    previous->context = from.from;
 }
 
 static void jump_to(struct sim_thread *next) {
@@ -128,7 +128,8 @@ static void jump_to(struct sim_thread *next) {
     here->tsan = RUSM__TSAN_CURRENT();
     RUSM__ASAN_LEAVE(here->state == SIM_DONE ? NULL : &here->asan_save, next->low, next->bytes);
     RUSM__TSAN_SWITCH_TO(next->tsan);
-    arrive(jump_fcontext(next->context, NULL));
+    rusm__switch(&here->context, next->context, NULL);
+    arrive();
 }
 
 /* Those that can go on; sleepers whose time has come among them. */
@@ -265,8 +266,9 @@ static void finish_thread(struct sim_thread *here) {
     RUSM_CHECK(!"a thread went on after its end");
 }
 
-static void entry(struct rusm__transfer from) {
-    arrive(from);
+static void entry(void *unused) {
+    (void)unused;
+    arrive();
     struct sim_thread *here = sim_world.current;
     here->fn(here->arg);
     finish_thread(here);

@@ -27,7 +27,7 @@ struct sim_thread {
     void *(*fn)(void *arg);
     void *arg;
     /* Where it stopped. */
-    fcontext_t context;
+    rusm__context context;
     char *stack; /* NULL: the stack of the program */
     const void *low;
     size_t bytes;
