@@ -15,7 +15,7 @@
 /* What a stack that does not run goes on with. */
 typedef void *rusm__context;
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(RUSM_PORTABLE_SWITCH)
 
 /* A context whose first switch calls entry(the `arg` of that switch), which must not return. */
 static inline rusm__context rusm__context_make(void *high, size_t bytes, void (*entry)(void *)) {

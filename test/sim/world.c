@@ -303,7 +303,7 @@ struct sim_thread *sim_thread_start(const char *name, void *(*fn)(void *), void 
     RUSM_CHECK(thread->stack != MAP_FAILED);
     thread->low = thread->stack;
     thread->tsan = RUSM__TSAN_CREATE();
-    thread->context = make_fcontext(thread->stack + SIM_STACK_BYTES, SIM_STACK_BYTES, entry);
+    thread->context = rusm__context_make(thread->stack + SIM_STACK_BYTES, SIM_STACK_BYTES, entry);
     sim_point(__FILE__, __LINE__);
     return thread;
 }
