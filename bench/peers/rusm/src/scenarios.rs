@@ -35,6 +35,7 @@ pub async fn run(settings: &Settings) {
         "pubsub-fanout" => pubsub_fanout(settings, &rt).await,
         "mixed-latency" => mixed_latency(settings, &rt).await,
         "fault-recovery" => fault_recovery(settings, &rt).await,
+        "stream-pipe" => stream_pipe(settings, &rt).await,
         other => {
             eprintln!("peer-rusm: no scenario {other}");
             std::process::exit(2);
@@ -472,4 +473,55 @@ async fn fault_recovery(settings: &Settings, rt: &Runtime) {
     let (work, took) = measure(settings, rt, |stop| forest(rt, trees, stop)).await;
     let extra = format!(" supervisors={trees}");
     settings.report("", work.operations as f64 / took, "restarts/s", &extra);
+}
+
+// ---- stream-pipe: as bench/core/stream_pipe.c; the bound is this runtime's own, 16 chunks ----
+
+const CHUNK: usize = 4096;
+
+fn pipes(rt: &Runtime, count: usize, stop: Stop) -> Vec<Actor> {
+    (0..count as u64)
+        .map(|pair| {
+            let (own, stop) = (rt.clone(), stop.clone());
+            process(rt, move |mut context| async move {
+                let reader = context.pid();
+                let giver = own.clone();
+                own.spawn(move |_| async move {
+                    let source: Vec<u8> = (0..CHUNK as u64 / 8)
+                        .flat_map(|word| (pair + word).to_le_bytes())
+                        .collect();
+                    let (writer, handle) = rusm_otp::stream();
+                    assert!(giver.send_stream(reader, handle));
+                    while !stop.is_set() {
+                        writer.write(source.clone()).await.expect("a reader");
+                    }
+                });
+                let Received::Stream(mut handle) = context.recv().await else {
+                    panic!("a stream comes first");
+                };
+                let (mut chunks, mut sum) = (0u64, 0u64);
+                while let Some(chunk) = handle.read().await {
+                    let words = chunk.chunks_exact(8);
+                    sum = words.fold(sum, |sum, word| {
+                        sum.wrapping_add(u64::from_le_bytes(word.try_into().expect("8 bytes")))
+                    });
+                    chunks += 1;
+                }
+                let words = CHUNK as u64 / 8;
+                let each = pair * words + words * (words - 1) / 2;
+                assert_eq!(sum, chunks.wrapping_mul(each), "the sum of a stream");
+                Work {
+                    operations: chunks,
+                    samples: Vec::new(),
+                }
+            })
+        })
+        .collect()
+}
+
+async fn stream_pipe(settings: &Settings, rt: &Runtime) {
+    let count = settings.size.unwrap_or(1);
+    let (work, took) = measure(settings, rt, |stop| pipes(rt, count, stop)).await;
+    let rate = (work.operations * CHUNK as u64) as f64 / took;
+    settings.report("", rate, "bytes/s", &format!(" pairs={count}"));
 }
