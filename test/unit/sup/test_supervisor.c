@@ -38,7 +38,8 @@ struct actor {
     unsigned drops;
     unsigned fail_from, fail_to; /* start functions from .. to-1 answer fail_code */
     int fail_code;
-    bool starve; /* the next allocation of the start function fails */
+    bool starve;       /* the next allocation of the start function fails */
+    bool starve_after; /* the supervisor's next one after a start that failed does */
     rusm_pid pid;
 };
 
@@ -104,8 +105,11 @@ static int start_code(struct actor *actor) {
 static int start_child(rusm_proc *self, void *arg, rusm_spawn_options *spawn, rusm_pid *out_pid) {
     struct actor *actor = arg;
     int code = start_code(actor);
-    if (code < 0)
+    if (code < 0) {
+        if (actor->starve_after)
+            rusm__mem_fail_nth(1);
         return code;
+    }
     spawn->ops = &child_ops;
     spawn->body = actor;
     note(actor->stage, '+', actor->id);
@@ -587,6 +591,36 @@ static void restart_that_finds_no_memory_is_tried_again(void **state) {
     end_child(stage, "b", RUSM_EXIT_CRASHED);
     expect_events(stage, "-b+b!b+b");
     EVENTUALLY(state_of(stage, "b") == RUSM_CHILD_UP);
+}
+
+/* What fails next is the signal that asks a to end. */
+static void sibling_is_asked_again_when_memory_was_short(void **state) {
+    struct stage *stage = *state;
+    *actor(stage, "b") = (struct actor){.stage = stage,
+                                        .id = "b",
+                                        .fail_from = 1,
+                                        .fail_to = 2,
+                                        .fail_code = RUSM_ELIMIT,
+                                        .starve_after = true};
+    child(stage, "a")->grace_ns = FOR_EVER;
+    start_three(stage, RUSM_ONE_FOR_ALL, RUSM_RESTART_PERMANENT);
+    end_child(stage, "c", RUSM_EXIT_CRASHED);
+    expect_events(stage, "-c-b-a+a!b-a+a+b+c");
+}
+
+/* What fails next is the timer of the back-off, where a timer needs memory. */
+static void back_off_without_memory_for_a_timer_ends_all_the_same(void **state) {
+    struct stage *stage = *state;
+    *actor(stage, "b") = (struct actor){.stage = stage,
+                                        .id = "b",
+                                        .fail_from = 1,
+                                        .fail_to = 2,
+                                        .fail_code = RUSM_ELIMIT,
+                                        .starve_after = true};
+    child(stage, "b")->backoff = (rusm_backoff){.at_once = 1, .first_ns = 20 * RUSM__MS};
+    start_three(stage, RUSM_ONE_FOR_ONE, RUSM_RESTART_PERMANENT);
+    end_child(stage, "b", RUSM_EXIT_CRASHED);
+    expect_events(stage, "-b!b+b");
 }
 
 /* ---- back-off ---- */
@@ -1104,6 +1138,8 @@ int main(void) {
         TEST(failed_restart_in_a_group_begins_the_group_anew),
         TEST(failed_restart_of_the_rest_leaves_the_earlier_ones),
         TEST(restart_that_finds_no_memory_is_tried_again),
+        TEST(sibling_is_asked_again_when_memory_was_short),
+        TEST(back_off_without_memory_for_a_timer_ends_all_the_same),
         TEST(restart_waits_for_its_back_off),
         TEST(stop_does_not_wait_for_a_restart),
         TEST(stop_does_not_wait_for_a_group_restart),
