@@ -98,6 +98,11 @@ RUSM_API RUSM_MUST_USE int rusm_proc_send_result(rusm_proc *self, rusm_msg **out
  */
 RUSM_API rusm_msg *rusm_proc_send_cancel(rusm_proc *self);
 
+/* Should the step return RUSM_STEP_AGAIN soon? For bodies in long work, between two units of it (a
+ * microsecond or so each): a few nanoseconds, and a look at what waits every 64 calls. True at once
+ * when the process is to end. */
+RUSM_API bool rusm_proc_should_yield(const rusm_proc *self);
+
 /* Ask to be woken at deadline_ns (rusm_now_ns clock), replacing an earlier request; UINT64_MAX
  * takes the request back. A deadline in the past wakes at once. RUSM_ENOMEM. */
 RUSM_API RUSM_MUST_USE int rusm_proc_wake_at(rusm_proc *self, uint64_t deadline_ns);

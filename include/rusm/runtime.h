@@ -44,6 +44,9 @@ typedef enum rusm_mailbox_policy {
     RUSM_MAILBOX_EXIT = 4, /* the receiver ends, crashed; the sender gets RUSM_EFULL */
 } rusm_mailbox_policy;
 
+/* No watchdog. */
+#define RUSM_WATCHDOG_OFF UINT32_MAX
+
 /* Set size to sizeof(rusm_runtime_options); everything else may stay 0 for the default. */
 typedef struct rusm_runtime_options {
     size_t size;
@@ -52,6 +55,9 @@ typedef struct rusm_runtime_options {
     uint32_t mailbox_messages; /* default bound per process; 0 = 1,048,576; at most 4,194,303 */
     uint64_t mailbox_bytes;    /* default bound per process; 0 = 256 MiB; at most 256 GiB */
     rusm_mailbox_policy mailbox_policy; /* default per process; 0 = RUSM_MAILBOX_REFUSE */
+    /* A step that runs longer than this is told to the log, once, with pid and label: it holds up
+     * what is queued behind it. 0 = 250; RUSM_WATCHDOG_OFF */
+    uint32_t watchdog_ms;
 } rusm_runtime_options;
 
 /* Start a runtime. opts may be NULL. Waits until every thread is made. RUSM_EINVAL, RUSM_ENOMEM,
@@ -63,6 +69,14 @@ RUSM_API RUSM_MUST_USE int rusm_runtime_start(const rusm_runtime_options *opts,
  * alive at the call. Not from a process of this runtime. Waits; a native body that never returns
  * makes it wait for ever. */
 RUSM_API size_t rusm_runtime_stop(rusm_runtime *rt);
+
+/* As rusm_runtime_stop, but first let those wind up who asked for it: from now on no process starts
+ * (RUSM_ESTATE); every process that traps exits gets a RUSM_MSG_EXIT from nobody (pid 0), kind
+ * RUSM_EXIT_KILLED, text "shutdown"; the others go on, for these may need them. When all who were
+ * told have ended, or grace_ns is over, everything that is left is killed; *out_killed, if not
+ * NULL, says how many that were. RUSM_ESTATE from a process of this runtime: nothing happened. */
+RUSM_API RUSM_MUST_USE int rusm_runtime_stop_within(rusm_runtime *rt, uint64_t grace_ns,
+                                                    size_t *out_killed);
 
 /* Live processes, summed over the schedulers; exact when nothing spawns or ends meanwhile. */
 RUSM_API size_t rusm_runtime_process_count(const rusm_runtime *rt);
@@ -79,6 +93,7 @@ typedef struct rusm_runtime_stats {
     uint64_t dropped;
     uint64_t displaced; /* of these, by newer ones (RUSM_MAILBOX_DROP_OLDEST) */
     uint64_t steals;    /* processes that changed scheduler by stealing */
+    uint64_t stuck;     /* steps that the watchdog told the log about */
     uint64_t sleeps;    /* times a scheduler slept in the kernel */
     uint32_t schedulers;
 } rusm_runtime_stats;

@@ -457,7 +457,7 @@ int rusm_reply(rusm_runtime *rt, const rusm_msg *call, rusm_msg *reply) {
         return RUSM_EINVAL;
     }
     struct rusm__proc_local *local = rusm__proc_local(rt);
-    reply->from = local && local->running ? local->running->pid : 0;
+    reply->from = rusm__running_pid(local);
     reply->flags = RUSM__MSG_REPLY;
     reply->ref = call->ref;
     return rusm__msg_deliver(rt, call->from, reply);

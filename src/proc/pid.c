@@ -113,7 +113,7 @@ int rusm_msg_send(rusm_runtime *rt, rusm_pid to, rusm_msg *msg) {
         return RUSM_EINVAL; /* a notice that was received must not become a signal to others */
     }
     struct rusm__proc_local *local = rusm__proc_local(rt);
-    msg->from = local && local->running ? local->running->pid : 0;
+    msg->from = rusm__running_pid(local);
     msg->flags = 0;
     return rusm__msg_deliver(rt, to, msg);
 }

@@ -15,6 +15,7 @@
 #include "proc/table.h"
 #include "proc/timers.h"
 #include "proc/valve.h"
+#include "proc/watchdog.h"
 #include "sched/runtime.h"
 
 /* Reasons to run a process although nothing is in its mailbox. */
@@ -70,7 +71,9 @@ struct rusm__proc_local {
     struct rusm__timer_slab timers;
     struct rusm__stack_cache stacks;
     uint64_t next_ref;
-    rusm_proc *running;
+    uint32_t checks;              /* calls of rusm_proc_should_yield */
+    _Atomic(rusm_proc *) running; /* read by the watchdog, as is the next */
+    _Atomic uint64_t steps;
     /* Counters: written by the owner (plain threads: under the lock), read by anyone. */
     _Atomic uint64_t spawned, exited, sent, refused, dropped, displaced;
     char pad[RUSM__CACHELINE];
@@ -86,6 +89,7 @@ struct rusm__procs {
     uint32_t default_messages;
     uint64_t default_bytes;
     uint8_t default_policy;
+    struct rusm__watchdog watchdog;
     rusm__exit_log exit_log;
     _Atomic uint64_t next_full_ns; /* when a full table is told to the log again */
     _Atomic bool closing;          /* no process starts any more */
@@ -102,6 +106,16 @@ static inline void rusm__count(_Atomic uint64_t *counter, uint64_t more) {
 
 /* The local part of the calling scheduler, or NULL on a plain thread. */
 struct rusm__proc_local *rusm__proc_local(const rusm_runtime *rt);
+
+/* What runs on this scheduler. relaxed: asked by its own thread. */
+static inline rusm_proc *rusm__running(const struct rusm__proc_local *local) {
+    return atomic_load_explicit(&local->running, memory_order_relaxed);
+}
+/* Who sends when the calling thread does; local may be NULL. */
+static inline rusm_pid rusm__running_pid(const struct rusm__proc_local *local) {
+    rusm_proc *running = local ? rusm__running(local) : NULL;
+    return running ? running->pid : 0;
+}
 
 /* Around look-ups: a scheduler of rt is a reader already or becomes one again, a plain thread joins
  * for a while. */

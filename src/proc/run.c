@@ -60,7 +60,11 @@ void rusm__proc_run(struct rusm__sched *sched, struct rusm__task *task) {
     rusm_proc *self = (rusm_proc *)task;
     struct rusm__proc_local *local = rusm__sched_local(sched);
     rusm_runtime *rt = rusm__sched_runtime(sched);
-    local->running = self;
+    /* relaxed and release: for the watchdog (look_at in watchdog.c) */
+    atomic_store_explicit(&local->steps,
+                          atomic_load_explicit(&local->steps, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+    atomic_store_explicit(&local->running, self, memory_order_release);
     rusm__proc_accept_new(self);
     uint32_t events = take_events(self);
     if (events) {
@@ -71,10 +75,10 @@ void rusm__proc_run(struct rusm__sched *sched, struct rusm__task *task) {
         /* acquire: as in rusm__proc_is_doomed. A kill that came during the step stays a kill. */
         obey(self, atomic_load_explicit(&self->events, memory_order_acquire));
         rusm__proc_finish(self);
-        local->running = NULL;
+        atomic_store_explicit(&local->running, NULL, memory_order_release);
         return;
     }
-    local->running = NULL;
+    atomic_store_explicit(&local->running, NULL, memory_order_release);
     if (result == RUSM_STEP_AGAIN) {
         rusm__sched_look_soon(sched);
     }

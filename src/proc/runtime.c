@@ -12,7 +12,12 @@
 #include "base/mem.h"
 #include "proc/proc_impl.h"
 
-enum { MAX_SCHEDULERS = 250, DEFAULT_PROCESSES = 4194304, DEFAULT_MESSAGES = 1048576 };
+enum {
+    MAX_SCHEDULERS = 250,
+    DEFAULT_PROCESSES = 4194304,
+    DEFAULT_MESSAGES = 1048576,
+    DEFAULT_WATCHDOG_MS = 250
+};
 static const uint64_t DEFAULT_BYTES = 256ull << 20;
 
 const char *rusm_exit_kind_name(rusm_exit_kind kind) {
@@ -71,14 +76,26 @@ fail_names:
     return status;
 }
 
-static int start(rusm_runtime *rt, uint32_t count) {
-    static const struct rusm__sched_hooks hooks = {.run = rusm__proc_run,
-                                                   .timer = rusm__timer_fire};
+static int start(rusm_runtime *rt, uint32_t count, uint64_t watchdog_ns) {
+    static const struct rusm__sched_hooks hooks = {
+        .run = rusm__proc_run, .timer = rusm__timer_fire, .watchdog = rusm__watchdog_wake};
     void *locals[MAX_SCHEDULERS];
     for (uint32_t i = 0; i < count; i++) {
         locals[i] = &rt->procs->locals[i];
     }
-    return rusm__scheds_start(rt, count, &hooks, locals);
+    int status = rusm__scheds_start(rt, count, &hooks, locals);
+    if (status == RUSM_OK) {
+        status = rusm__watchdog_start(rt, watchdog_ns);
+        if (status) {
+            rusm__scheds_stop(rt);
+        }
+    }
+    return status;
+}
+
+static uint64_t watchdog_ns(const rusm_runtime_options *opts) {
+    uint32_t ms = opts->watchdog_ms ? opts->watchdog_ms : DEFAULT_WATCHDOG_MS;
+    return ms == RUSM_WATCHDOG_OFF ? 0 : ms * RUSM__MS;
 }
 
 int rusm_runtime_start(const rusm_runtime_options *opts, rusm_runtime **out_rt) {
@@ -100,7 +117,7 @@ int rusm_runtime_start(const rusm_runtime_options *opts, rusm_runtime **out_rt) 
     if (status) {
         goto fail;
     }
-    status = start(rt, count);
+    status = start(rt, count, watchdog_ns(opts));
     if (status) {
         rusm__registry_fini(&procs->tags);
         rusm__registry_fini(&procs->names);
@@ -133,14 +150,66 @@ static void kill_all(rusm_runtime *rt) {
     }
 }
 
-size_t rusm_runtime_stop(rusm_runtime *rt) {
-    RUSM_CHECK(!rusm__sched_current_of(rt));
+/* ---- winding up ---- */
+
+struct winding_up {
+    rusm_runtime *rt;
+    rusm_pid *pids; /* that were told */
+    size_t count;
+    size_t cap;
+};
+
+static bool make_room(struct winding_up *told) {
+    if (told->count < told->cap) {
+        return true;
+    }
+    size_t cap = told->cap ? 2 * told->cap : 64;
+    rusm_pid *pids = rusm__mem_try_realloc(told->pids, cap * sizeof(*pids));
+    if (pids) {
+        told->pids = pids;
+        told->cap = cap;
+    }
+    return pids != NULL;
+}
+
+/* Who cannot be told for lack of memory is killed with the rest. */
+static void tell_one(rusm_proc *proc, void *arg) {
+    struct winding_up *told = arg;
+    if (atomic_load_explicit(&proc->trap_exit, memory_order_relaxed) && make_room(told) &&
+        rusm_pid_exit(told->rt, proc->pid, RUSM_EXIT_KILLED, "shutdown") == RUSM_OK) {
+        told->pids[told->count++] = proc->pid;
+    }
+}
+
+static bool all_ended(struct winding_up *told) {
+    while (told->count && !rusm_pid_is_alive(told->rt, told->pids[told->count - 1])) {
+        told->count--;
+    }
+    return told->count == 0;
+}
+
+static void wind_up(rusm_runtime *rt, uint64_t grace_ns) {
+    const struct timespec pause = {.tv_nsec = (long)RUSM__MS};
+    struct winding_up told = {.rt = rt};
+    uint64_t begin = rusm__clock_ns();
+    rusm__qs_enter(&rt->qs);
+    rusm__table_each(&rt->procs->table, tell_one, &told);
+    rusm__qs_exit(&rt->qs);
+    while (!all_ended(&told) && rusm__clock_ns() - begin < grace_ns) {
+        nanosleep(&pause, NULL);
+    }
+    rusm__mem_free(told.pids);
+}
+
+/* ---- the end ---- */
+
+static void finish(rusm_runtime *rt) {
     struct rusm__procs *procs = rt->procs;
-    size_t alive = rusm_runtime_process_count(rt);
-    atomic_store_explicit(&procs->closing, true, memory_order_seq_cst);
     kill_all(rt);
+    rusm__watchdog_stop(rt);
     uint32_t count = rt->sched_count;
     rusm__scheds_stop(rt);
+    rusm__watchdog_fini(rt);
     rusm__registry_fini(&procs->tags);
     rusm__registry_fini(&procs->names);
     rusm__table_fini(&procs->table);
@@ -148,7 +217,30 @@ size_t rusm_runtime_stop(rusm_runtime *rt) {
     pthread_mutex_destroy(&procs->outside_lock);
     rusm__mem_free(procs);
     rusm__mem_free(rt);
+}
+
+size_t rusm_runtime_stop(rusm_runtime *rt) {
+    RUSM_CHECK(!rusm__sched_current_of(rt));
+    size_t alive = rusm_runtime_process_count(rt);
+    atomic_store_explicit(&rt->procs->closing, true, memory_order_seq_cst);
+    finish(rt);
     return alive;
+}
+
+int rusm_runtime_stop_within(rusm_runtime *rt, uint64_t grace_ns, size_t *out_killed) {
+    if (out_killed) {
+        *out_killed = 0;
+    }
+    if (rusm__sched_current_of(rt)) {
+        return RUSM_ESTATE;
+    }
+    atomic_store_explicit(&rt->procs->closing, true, memory_order_seq_cst);
+    wind_up(rt, grace_ns);
+    if (out_killed) {
+        *out_killed = rusm_runtime_process_count(rt);
+    }
+    finish(rt);
+    return RUSM_OK;
 }
 
 int rusm_runtime_get_stats(const rusm_runtime *rt, rusm_runtime_stats *stats) {
@@ -170,6 +262,7 @@ int rusm_runtime_get_stats(const rusm_runtime *rt, rusm_runtime_stats *stats) {
         stats->dropped += atomic_load_explicit(&local->dropped, memory_order_relaxed);
         stats->displaced += atomic_load_explicit(&local->displaced, memory_order_relaxed);
     }
+    stats->stuck = atomic_load_explicit(&rt->procs->watchdog.reported, memory_order_relaxed);
     for (uint32_t i = 0; i < rt->sched_count; i++) {
         stats->steals += rusm__sched_steals(rusm__sched_get(rt, i));
         stats->sleeps += rusm__sched_sleeps(rusm__sched_get(rt, i));

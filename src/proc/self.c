@@ -31,6 +31,14 @@ bool rusm__proc_should_yield(const rusm_proc *self) {
     return rusm__mailbox_has_new(&self->mailbox) || rusm__sched_has_work(rusm__sched_current());
 }
 
+bool rusm_proc_should_yield(const rusm_proc *self) {
+    enum { LOOK_EVERY = 64 };
+    struct rusm__sched *sched = rusm__sched_current();
+    struct rusm__proc_local *local = rusm__sched_local(sched);
+    return rusm__proc_is_doomed(self) ||
+           (++local->checks % LOOK_EVERY == 0 && rusm__sched_has_work(sched));
+}
+
 uint32_t rusm__proc_mail_depth(const rusm_proc *self) {
     return rusm__mailbox_depth(&self->mailbox);
 }

@@ -353,8 +353,7 @@ int rusm_pid_exit(rusm_runtime *rt, rusm_pid pid, rusm_exit_kind kind, const cha
         return RUSM_EINVAL;
     }
     struct rusm__proc_local *local = rusm__proc_local(rt);
-    struct rusm__signal *signal =
-        rusm__signal_new(RUSM__TAG_EXIT, local && local->running ? local->running->pid : 0);
+    struct rusm__signal *signal = rusm__signal_new(RUSM__TAG_EXIT, rusm__running_pid(local));
     if (!signal) {
         return RUSM_ENOMEM;
     }

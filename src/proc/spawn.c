@@ -195,7 +195,7 @@ static uint16_t choose_home(rusm_runtime *rt) {
 
 static void add_first(rusm_runtime *rt, rusm_proc *proc, rusm_msg *first) {
     struct rusm__proc_local *local = rusm__proc_local(rt);
-    first->from = local && local->running ? local->running->pid : 0;
+    first->from = rusm__running_pid(local);
     first->flags = 0;
     rusm__mailbox_append(&proc->mailbox, first);
     atomic_init(&proc->mailbox.arrived, rusm__mailbox_load_of(first));
@@ -260,7 +260,7 @@ int rusm_proc_spawn(rusm_runtime *rt, const rusm_spawn_options *opts, rusm_pid *
     }
     init(proc, rt, opts);
     struct rusm__proc_local *local = rusm__proc_local(rt);
-    struct ties ties = {.parent = local ? local->running : NULL};
+    struct ties ties = {.parent = local ? rusm__running(local) : NULL};
     int status = equip(proc, opts);
     if (status == RUSM_OK) {
         status = make_ties(&ties, proc, opts);

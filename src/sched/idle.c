@@ -221,7 +221,15 @@ void rusm__sched_sleep(struct rusm__sched *sched) {
     rusm__loop_wait(&sched->loop, before_wait, sched);
     atomic_store_explicit(&sched->state, RUSM__SCHED_AWAKE, memory_order_seq_cst);
     atomic_fetch_sub_explicit(&rt->idle, 1, memory_order_seq_cst);
+    /* seq_cst: pairs with the store before the watchdog asks whether all are idle */
+    if (atomic_load_explicit(&rt->watchdog_sleeps, memory_order_seq_cst)) {
+        rt->hooks.watchdog(rt);
+    }
     rusm__sched_join_readers(sched);
+}
+
+bool rusm__scheds_are_idle(const rusm_runtime *rt) {
+    return atomic_load_explicit(&rt->idle, memory_order_seq_cst) == rt->sched_count;
 }
 
 void rusm__sched_join_readers(struct rusm__sched *sched) {

@@ -24,6 +24,7 @@ struct rusm_runtime {
     _Alignas(RUSM__CACHELINE) _Atomic uint32_t idle; /* schedulers that sleep */
     _Atomic uint32_t watcher; /* 1 + the one that keeps an eye on the busy ones; 0 = nobody */
     _Atomic bool stopping;
+    _Atomic bool watchdog_sleeps; /* until a scheduler wakes up and calls hooks.watchdog */
 
     /* Plain threads. */
     _Alignas(RUSM__CACHELINE) _Atomic uint32_t next_remote; /* they hand out work in turn */

@@ -31,6 +31,8 @@ struct rusm__task {
 struct rusm__sched_hooks {
     void (*run)(struct rusm__sched *sched, struct rusm__task *task);
     void (*timer)(struct rusm__sched *sched, struct rusm__wheel_node *node);
+    /* One woke up while rt->watchdog_sleeps. NULL if that is never set. */
+    void (*watchdog)(rusm_runtime *rt);
 };
 
 /* ---- life ---- */
@@ -86,6 +88,9 @@ int rusm__sched_post(rusm_runtime *rt, uint32_t index, void (*fn)(void *arg), vo
 
 /* Wake the scheduler if it sleeps. */
 void rusm__sched_notify(struct rusm__sched *sched);
+
+/* All of them sleep. Exact for who has said before, with seq_cst, what a waking one looks at. */
+bool rusm__scheds_are_idle(const rusm_runtime *rt);
 
 /* Counters, for rusm_runtime_stats. */
 uint64_t rusm__sched_steals(const struct rusm__sched *sched);

@@ -140,7 +140,7 @@ static inline uint64_t sim_ns(const struct timespec *time) {
 #define pthread_mutex_trylock(mutex)            sim_mutex_trylock((mutex), SIM_HERE)
 #define pthread_mutex_unlock(mutex)             sim_mutex_unlock((mutex), SIM_HERE)
 #define pthread_cond_init(cond, attributes)     ((void)(attributes), sim_cond_init(cond))
-#define pthread_cond_destroy(cond)              ((void)(cond), 0)
+#define pthread_cond_destroy(cond)              ((void)(cond))
 #define pthread_cond_wait(cond, mutex)          sim_cond_wait((cond), (mutex), UINT64_MAX)
 #define pthread_cond_timedwait(cond, mutex, at) sim_cond_wait((cond), (mutex), sim_ns(at))
 #define pthread_cond_signal(cond)               sim_cond_wake(cond)

@@ -362,14 +362,137 @@ static void callbacks_read_as_members(void **state) {
     assert_int_equal(rusm_runtime_stop(rt), 1);
 }
 
+/* ---- stopping with grace ---- */
+
+struct careful {
+    bool traps;
+    bool ends; /* when it is told */
+    rusm_pid partner;
+    _Atomic bool ready;
+    _Atomic bool told;
+    _Atomic bool partner_was_there;
+    _Atomic bool could_spawn;
+    _Atomic bool dropped;
+};
+
+static rusm_step be_careful(rusm_proc *self, void *body) {
+    struct careful *own = body;
+    rusm_runtime *rt = rusm_proc_runtime(self);
+    rusm_proc_trap_exit(self, own->traps);
+    atomic_store(&own->ready, true);
+    rusm_msg *msg;
+    while ((msg = rusm_proc_receive(self)) != NULL) {
+        if (rusm_msg_get_kind(msg) == RUSM_MSG_EXIT && rusm_msg_from(msg) == 0 &&
+            strcmp((char *)rusm_msg_data(msg), "shutdown") == 0) {
+            rusm_spawn_options options = {.size = sizeof(options), .ops = &puppet_ops};
+            rusm_pid pid;
+            atomic_store(&own->could_spawn, rusm_proc_spawn(rt, &options, &pid) != RUSM_ESTATE);
+            atomic_store(&own->partner_was_there, rusm_pid_is_alive(rt, own->partner));
+            atomic_store(&own->told, true);
+        }
+        rusm_msg_free(msg);
+    }
+    return atomic_load(&own->told) && own->ends ? RUSM_STEP_EXIT : RUSM_STEP_WAIT;
+}
+
+static void note_drop(void *body) {
+    atomic_store(&((struct careful *)body)->dropped, true);
+}
+
+static rusm_pid start_careful(rusm_runtime *rt, struct careful *body) {
+    static const rusm_body_ops ops = {.name = "careful", .step = be_careful, .drop = note_drop};
+    rusm_spawn_options options = {.size = sizeof(options), .ops = &ops, .body = body};
+    rusm_pid pid;
+    assert_int_equal(rusm_proc_spawn(rt, &options, &pid), RUSM_OK);
+    WAIT_FOR(atomic_load(&body->ready));
+    return pid;
+}
+
+static void stop_within_lets_them_wind_up(void **state) {
+    (void)state;
+    rusm_runtime *rt = start_runtime(2);
+    struct careful plain = {0}, trapping[100] = {{0}};
+    rusm_pid partner = start_careful(rt, &plain);
+    for (unsigned i = 0; i < 100; i++) {
+        trapping[i] = (struct careful){.traps = true, .ends = true, .partner = partner};
+        start_careful(rt, &trapping[i]);
+    }
+    size_t killed = 0;
+    /* An hour: nobody waits for it when all have ended. */
+    assert_int_equal(rusm_runtime_stop_within(rt, 3600 * RUSM__SECOND, &killed), RUSM_OK);
+    assert_int_equal(killed, 1);
+    assert_true(atomic_load(&plain.dropped) && !atomic_load(&plain.told));
+    for (unsigned i = 0; i < 100; i++) {
+        assert_true(atomic_load(&trapping[i].told) && atomic_load(&trapping[i].dropped));
+        assert_true(atomic_load(&trapping[i].partner_was_there)); /* the others go on meanwhile */
+        assert_false(atomic_load(&trapping[i].could_spawn));
+    }
+}
+
+static void stop_within_ends_with_the_grace(void **state) {
+    (void)state;
+    rusm_runtime *rt = start_runtime(2);
+    struct careful stubborn = {.traps = true}, obedient = {.traps = true, .ends = true};
+    start_careful(rt, &stubborn);
+    start_careful(rt, &obedient);
+    size_t killed = 0;
+    uint64_t begin = rusm_now_ns();
+    assert_int_equal(rusm_runtime_stop_within(rt, 30 * RUSM__MS, &killed), RUSM_OK);
+    assert_true(rusm_now_ns() - begin >= 30 * RUSM__MS);
+    assert_true(killed >= 1);
+    assert_true(atomic_load(&stubborn.told) && atomic_load(&stubborn.dropped));
+    assert_true(atomic_load(&obedient.dropped));
+    rt = start_runtime(1); /* nobody to tell, and nobody at all */
+    assert_int_equal(rusm_runtime_stop_within(rt, 3600 * RUSM__SECOND, NULL), RUSM_OK);
+}
+
+static rusm_step stop_own(rusm_proc *self, void *arg) {
+    *(int *)arg = rusm_runtime_stop_within(rusm_proc_runtime(self), 1, NULL);
+    return RUSM_STEP_WAIT;
+}
+
+static void stop_within_is_not_for_processes(void **state) {
+    (void)state;
+    rusm_runtime *rt = start_runtime(1);
+    struct puppet puppet;
+    int status = 0;
+    puppet_start(&puppet, rt);
+    puppet_do(&puppet, stop_own, &status);
+    assert_int_equal(status, RUSM_ESTATE);
+    assert_int_equal(rusm_runtime_stop(rt), 1);
+}
+
+static void stop_within_bears_a_shortage(void **state) {
+    (void)state;
+    for (size_t nth = 1; nth <= 4; nth++) {
+        rusm_runtime *rt = start_runtime(1);
+        struct careful body = {.traps = true, .ends = true};
+        start_careful(rt, &body);
+        rusm__mem_fail_nth(nth);
+        assert_int_equal(rusm_runtime_stop_within(rt, 3600 * RUSM__SECOND, NULL), RUSM_OK);
+        rusm__mem_fail_nth(0);
+        assert_true(atomic_load(&body.dropped)); /* untold, if it had to be */
+        assert_true(atomic_load(&body.told) || nth <= 3);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(start_refuses_bad_options),  cmocka_unit_test(start_with_defaults),
-        cmocka_unit_test(start_many_schedulers),      cmocka_unit_test(start_fails_without_memory),
-        cmocka_unit_test(stop_with_thousands_alive),  cmocka_unit_test(stop_while_processes_breed),
-        cmocka_unit_test(stop_refuses_new_processes), cmocka_unit_test(runtimes_live_side_by_side),
-        cmocka_unit_test(runtimes_come_and_go),       cmocka_unit_test(stats_count),
+        cmocka_unit_test(start_refuses_bad_options),
+        cmocka_unit_test(start_with_defaults),
+        cmocka_unit_test(start_many_schedulers),
+        cmocka_unit_test(start_fails_without_memory),
+        cmocka_unit_test(stop_with_thousands_alive),
+        cmocka_unit_test(stop_while_processes_breed),
+        cmocka_unit_test(stop_refuses_new_processes),
+        cmocka_unit_test(runtimes_live_side_by_side),
+        cmocka_unit_test(runtimes_come_and_go),
+        cmocka_unit_test(stats_count),
         cmocka_unit_test(callbacks_read_as_members),
+        cmocka_unit_test(stop_within_lets_them_wind_up),
+        cmocka_unit_test(stop_within_ends_with_the_grace),
+        cmocka_unit_test(stop_within_is_not_for_processes),
+        cmocka_unit_test(stop_within_bears_a_shortage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
