@@ -346,7 +346,7 @@ static int set_name_timer(rusm_proc *self, struct trial *trial) {
 
 static void timers_to_names_fail_alone(void **state) {
     (void)state;
-    struct puppet puppet;
+    static struct puppet puppet;
     puppet_start(&puppet, rt);
     struct trial trial = {.operation = set_name_timer, .puppet = &puppet, .msg = new_msg("timer")};
     assert_true(try_all(&trial, check_no_timer) >= 1); /* the name, and a chunk at times */
@@ -376,7 +376,7 @@ static rusm_step take_nothing(rusm_proc *self, void *body) {
 static void waiting_for_room_fails_alone(void **state) {
     (void)state;
     static const rusm_body_ops ops = {.name = "full", .step = take_nothing};
-    struct puppet puppet;
+    static struct puppet puppet;
     puppet_start(&puppet, rt);
     rusm_spawn_options options = {.size = sizeof(options),
                                   .ops = &ops,

@@ -117,7 +117,7 @@ static void start_subject(struct subject *subject, enum place place) {
 
 static void end_in(enum place place, bool by_kill) {
     struct subject subject;
-    struct puppet watcher;
+    static struct puppet watcher;
     puppet_start(&watcher, rt);
     start_subject(&subject, place);
     puppet_monitor(&watcher, subject.pid);
@@ -171,7 +171,7 @@ static rusm_step start_and_kill(rusm_proc *self, void *arg) {
 
 static void kill_before_the_first_run(void **state) { /* the only scheduler is busy spawning */
     (void)state;
-    struct puppet parent;
+    static struct puppet parent;
     struct subject subject = {.place = IN_RECEIVE};
     struct birth birth = {.subject = &subject};
     puppet_start(&parent, rt);
@@ -261,7 +261,7 @@ static rusm_step misuse(rusm_proc *self, void *arg) {
 
 static void other_bodies_are_told(void **state) {
     (void)state;
-    struct puppet puppet;
+    static struct puppet puppet;
     bool good = false;
     puppet_start(&puppet, rt);
     puppet_do(&puppet, misuse, &good);

@@ -179,7 +179,7 @@ static rusm_step exit_oneself_normally(rusm_proc *self, void *arg) {
 /* The one normal exit signal that ends a process: its own. Found by the oracle. */
 static void exit_signal_to_oneself_ends_even_if_normal(void **state) {
     (void)state;
-    struct puppet watcher, plain, trapper;
+    static struct puppet watcher, plain, trapper;
     puppet_start(&watcher, rt);
     puppet_start(&plain, rt);
     puppet_monitor(&watcher, plain.pid);

@@ -254,7 +254,7 @@ static void *start_and_stop(void *unused) {
     (void)unused;
     for (unsigned i = 0; i < 20; i++) {
         rusm_runtime *rt = start_runtime(2);
-        struct puppet puppet;
+        static struct puppet puppet;
         puppet_start(&puppet, rt);
         rusm_runtime_stop(rt);
     }
@@ -454,7 +454,7 @@ static rusm_step stop_own(rusm_proc *self, void *arg) {
 static void stop_within_is_not_for_processes(void **state) {
     (void)state;
     rusm_runtime *rt = start_runtime(1);
-    struct puppet puppet;
+    static struct puppet puppet;
     int status = 0;
     puppet_start(&puppet, rt);
     puppet_do(&puppet, stop_own, &status);

@@ -405,7 +405,7 @@ static rusm_step found_family(rusm_proc *self, void *arg) {
 static void spawn_linked_hears_of_the_shortest_life(void **state) {
     static const rusm_body_ops ops = {.name = "brief", .step = crash_at_once};
     (void)state;
-    struct puppet parent;
+    static struct puppet parent;
     puppet_start(&parent, rt);
     puppet_trap(&parent);
     for (unsigned i = 0; i < PUPPET_MAIL_MAX / 2;
@@ -443,7 +443,7 @@ static void start_child(struct puppet *parent, struct family *family, struct pup
 
 static void spawn_linked_dies_with_its_parent(void **state) {
     (void)state;
-    struct puppet parent, child;
+    static struct puppet parent, child;
     struct family family;
     puppet_start(&parent, rt);
     start_child(&parent, &family, &child, RUSM_SPAWN_LINK);
@@ -455,7 +455,7 @@ static void spawn_linked_dies_with_its_parent(void **state) {
 static void spawn_linked_can_be_unlinked_by_either(void **state) {
     (void)state;
     for (unsigned round = 0; round < 2; round++) {
-        struct puppet parent, child;
+        static struct puppet parent, child;
         struct family family;
         puppet_start(&parent, rt);
         start_child(&parent, &family, &child, RUSM_SPAWN_LINK);
@@ -484,7 +484,7 @@ static rusm_step take_back(rusm_proc *self, void *arg) {
 static void spawn_monitor_can_be_taken_back(void **state) {
     static const rusm_body_ops ops = {.name = "brief", .step = crash_at_once};
     (void)state;
-    struct puppet parent, child;
+    static struct puppet parent, child;
     struct family family;
     puppet_start(&parent, rt);
     start_child(&parent, &family, &child, 0);
@@ -510,7 +510,7 @@ static void spawn_monitor_can_be_taken_back(void **state) {
 
 static void spawn_ties_need_a_process(void **state) {
     (void)state;
-    struct puppet nobody;
+    static struct puppet nobody;
     uint64_t ref = 7;
     puppet_prepare(&nobody, rt);
     rusm_spawn_options options = puppet_options(&nobody);
@@ -525,7 +525,7 @@ static void spawn_ties_need_a_process(void **state) {
 
 static void spawn_refused_by_a_full_table_leaves_no_tie(void **state) {
     (void)state;
-    struct puppet parent, child;
+    static struct puppet parent, child;
     rusm_runtime_options limited = {.size = sizeof(limited), .schedulers = 2, .max_processes = 1};
     int ends[2];
     rusm_runtime_stop(rt);

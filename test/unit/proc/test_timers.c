@@ -447,7 +447,7 @@ static int arm_name(uint64_t deadline_ns, const char *name, const char *text, ru
 
 static void timer_to_a_name_asks_when_it_fires(void **state) {
     (void)state;
-    struct puppet first, second;
+    static struct puppet first, second;
     rusm_timer timer;
     puppet_start(&first, rt);
     puppet_start(&second, rt);

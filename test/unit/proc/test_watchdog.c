@@ -105,7 +105,7 @@ static void watchdog_can_be_off(void **state) {
 static void watchdog_sleeps_when_nothing_runs(void **state) {
     (void)state;
     rusm_runtime *rt = start_watched(2, 4);
-    struct puppet puppet;
+    static struct puppet puppet;
     puppet_start(&puppet, rt);
     for (unsigned i = 0; i < 5; i++) {
         WAIT_FOR(atomic_load(&rt->watchdog_sleeps));
@@ -120,7 +120,7 @@ static void watchdogs_come_and_go(void **state) {
     (void)state;
     for (unsigned i = 0; i < 30; i++) {
         rusm_runtime *rt = start_watched(2, 1);
-        struct puppet puppet;
+        static struct puppet puppet;
         puppet_start(&puppet, rt);
         if (i % 3) {
             puppet_end_with(&puppet, RUSM_EXIT_NORMAL, NULL);

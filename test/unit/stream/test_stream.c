@@ -301,7 +301,7 @@ static void what_is_written_before_the_accept_is_kept(void **state) {
 static void an_offer_that_is_not_taken_is_refused(void **state) {
     (void)state;
     struct keeper writer, reader;
-    struct puppet refuser; /* frees the mail, for it knows nothing of streams */
+    static struct puppet refuser; /* frees the mail, for it knows nothing of streams */
     rusm_stream to_refuser, to_reader;
     keeper_start(&writer, rt);
     keeper_start(&reader, rt);
@@ -508,7 +508,7 @@ static rusm_step open_wrongly(rusm_proc *self, void *arg) {
 
 static void options_are_checked(void **state) {
     (void)state;
-    struct puppet puppet;
+    static struct puppet puppet;
     puppet_start(&puppet, rt);
     puppet_do(&puppet, open_wrongly, NULL);
     puppet_wait_end(&puppet);
@@ -564,7 +564,7 @@ static rusm_step pass_to_oneself(rusm_proc *self, void *arg) {
 
 static void a_steady_stream_allocates_nothing(void **state) {
     (void)state;
-    struct puppet puppet;
+    static struct puppet puppet;
     size_t calls = 1;
     puppet_start(&puppet, rt);
     puppet_do(&puppet, pass_to_oneself, &calls);
@@ -601,7 +601,7 @@ static rusm_step handle_chunks(rusm_proc *self, void *arg) {
 
 static void chunks_are_handed_over(void **state) {
     (void)state;
-    struct puppet puppet;
+    static struct puppet puppet;
     puppet_start(&puppet, rt);
     puppet_do(&puppet, handle_chunks, NULL);
     puppet_wait_end(&puppet);
