@@ -102,7 +102,7 @@ const rusm_body_ops winding_ops = {
 static bool is_picked(rusm_msg *msg, void *arg) {
     (void)arg;
     struct text text;
-    if (rusm_msg_get_kind(msg) != RUSM_MSG_DATA || rusm_msg_len(msg) != sizeof(text)) {
+    if (rusm_msg_get_kind(msg) != RUSM_MSG_DATA || rusm_msg_len(msg) < sizeof(text)) {
         return false;
     }
     __builtin_memcpy(&text, rusm_msg_data(msg), sizeof(text));

@@ -51,13 +51,13 @@ void model_mail_sending(unsigned number) {
     to->causes |= to->policy == RUSM_MAILBOX_EXIT ? BY_OVERFLOW : 0;
 }
 
-/* As many as it may hold, and no more. A receiver of which senders wait lets them in before it
- * returns what it has taken. */
+/* As many as it may hold, and one: what wakes a process is counted a moment after it was queued,
+ * and a receiver lets waiting senders in before it returns what it has taken. */
 static void check_bound(const struct actor *to, unsigned number) {
-    uint32_t in_hand = to->policy == RUSM_MAILBOX_BLOCK_SENDER;
     if (to->cap && to->policy != RUSM_MAILBOX_DROP_OLDEST && !to->is_fiber && !to->dropped &&
-        waiting_for(to->index) > to->cap + in_hand) {
-        sim_fail("mail %u is one more than the mailbox of actor %u may hold", number, to->index);
+        waiting_for(to->index) > to->cap + 1) {
+        sim_fail("mail %u is too many for the mailbox of actor %u (%u, policy %d)", number,
+                 to->index, to->cap, (int)to->policy);
     }
 }
 
@@ -72,7 +72,7 @@ void model_mail_sent(unsigned number, int status) {
         return;
     case RUSM_EFULL:
         model.refused++;
-        if (!to->cap || to->policy == RUSM_MAILBOX_DROP_OLDEST) {
+        if (!to->cap || (to->policy == RUSM_MAILBOX_DROP_OLDEST && mail->bytes <= to->cap_bytes)) {
             sim_fail("mail %u: actor %u's mailbox is not full", number, mail->to);
         }
         to->must_die |= to->policy == RUSM_MAILBOX_EXIT;
@@ -80,6 +80,11 @@ void model_mail_sent(unsigned number, int status) {
     case RUSM_ENOPROC:
         if (rusm_pid_is_alive(model.rt, to->pid)) {
             sim_fail("mail %u: actor %u lives", number, mail->to);
+        }
+        break;
+    case RUSM_ETOOBIG:
+        if (to->policy != RUSM_MAILBOX_BLOCK_SENDER || mail->bytes <= to->cap_bytes) {
+            sim_fail("mail %u is not too big for actor %u", number, mail->to);
         }
         break;
     case RUSM_ENOMEM:
@@ -129,7 +134,7 @@ static void check_sender(const struct mail *mail, unsigned number, const rusm_ms
 
 unsigned model_mail_received(struct actor *self, rusm_msg *msg) {
     struct text text;
-    if (rusm_msg_len(msg) != sizeof(text)) {
+    if (rusm_msg_len(msg) < sizeof(text)) {
         sim_fail("actor %u got a message of %zu bytes", self->index, rusm_msg_len(msg));
     }
     memcpy(&text, rusm_msg_data(msg), sizeof(text));
@@ -139,6 +144,9 @@ unsigned model_mail_received(struct actor *self, rusm_msg *msg) {
     struct mail *mail = &model.mails[text.mail];
     sim_note(text.mail);
     sim_trace("actor %u gets mail %u of %u", self->index, text.mail, mail->from);
+    if (mail->bytes != rusm__msg_weight(msg)) {
+        sim_fail("mail %u has another size", text.mail);
+    }
     if (mail->to != self->index || mail->state == REFUSED) {
         sim_fail("actor %u got mail %u, which is not for it", self->index, text.mail);
     }
@@ -231,8 +239,11 @@ static void down_received(struct actor *self, struct actor *dead, rusm_msg *msg)
     sim_fail("a DOWN of actor %u at %u that nobody asked for", dead->index, self->index);
 }
 
-static void exit_received(struct actor *self, struct actor *from) {
+static void exit_received(struct actor *self, struct actor *from, bool over_link) {
     unsigned s = self->index, f = from->index;
+    if (over_link && model.parted[s][f] && !model.link_calls[f][s]) {
+        sim_fail("actor %u got an EXIT of %u over a link that it had taken back", s, f);
+    }
     if (self->trap == NEVER_TRAPS) {
         sim_fail("actor %u got an EXIT and does not trap", s);
     }
@@ -259,7 +270,7 @@ void model_notice_received(struct actor *self, rusm_msg *msg) {
     if (is_down) {
         down_received(self, from, msg);
     } else {
-        exit_received(self, from);
+        exit_received(self, from, msg->flags & RUSM__MSG_LINKED);
     }
     if (of_the_dead) {
         check_is_gone(from);

@@ -50,6 +50,7 @@ struct actor {
     enum trap trap;
     unsigned causes;
     uint32_t cap; /* of its mailbox; 0: large */
+    uint32_t cap_bytes;
     rusm_mailbox_policy policy;
     unsigned parked; /* the mail that waits for room elsewhere; 0 = none */
     unsigned budget;
@@ -77,6 +78,7 @@ struct mail {
     enum mail_kind kind;
     enum mail_state state;
     unsigned from, to;
+    uint32_t bytes;
     bool received;
     bool stashed;
     bool cancelled;
@@ -111,6 +113,8 @@ struct model {
     struct watch watches[MONITORS];
     unsigned last_mail[SENDERS][ACTORS][LANES];
     uint8_t link_calls[ACTORS][ACTORS], unlink_calls[ACTORS][ACTORS];
+    /* Unlinked, with nothing of it in the mailbox: no exit signal comes over that link any more. */
+    bool parted[ACTORS][ACTORS];
     uint8_t exit_calls[ACTORS][ACTORS], exits[ACTORS][ACTORS];
     uint64_t spawned, dropped, refused, received;
 };

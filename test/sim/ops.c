@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "proc/msg_impl.h"
+#include "proc/proc.h"
 
 #include "workload.h"
 #include "world.h"
@@ -42,9 +43,16 @@ uint64_t op_some_time(void) {
 rusm_msg *op_new_msg(unsigned mail) {
     struct text text = {.magic = TEXT_MAGIC, .mail = mail};
     rusm_msg *msg = NULL;
-    if (mail && rusm_msg_copy(&text, sizeof(text), &msg) != RUSM_OK) {
-        model.mails[mail].state = REFUSED;
+    size_t len = sizeof(text) + (sim_chance(40) ? sim_below(150) : 0);
+    if (!mail) {
+        return NULL;
     }
+    if (rusm_msg_new(len, &msg) != RUSM_OK) {
+        model.mails[mail].state = REFUSED;
+        return NULL;
+    }
+    memcpy(rusm_msg_data(msg), &text, sizeof(text));
+    model.mails[mail].bytes = (uint32_t)rusm__msg_weight(msg);
     return msg;
 }
 
@@ -228,9 +236,11 @@ static void call_answered(struct actor *self, unsigned number, int status, uint6
     if (status == RUSM_ENOPROC && rusm_pid_is_alive(model.rt, model.actors[mail->to].pid)) {
         sim_fail("call %u: its target lives", number);
     }
-    expect(status == RUSM_ETIMEDOUT || status == RUSM_ENOPROC || status == RUSM_EFULL ||
-               status == RUSM_ENOMEM || status == RUSM_EEXITING,
-           "call", status);
+    expect(
+        status == RUSM_ETIMEDOUT || status == RUSM_ENOPROC || status == RUSM_EFULL ||
+            status == RUSM_ENOMEM || status == RUSM_EEXITING ||
+            (status == RUSM_ETOOBIG && model.actors[mail->to].policy == RUSM_MAILBOX_BLOCK_SENDER),
+        "call", status);
 }
 
 void op_call(struct actor *self, rusm_proc *proc) {
@@ -287,6 +297,7 @@ static void op_demonitor(struct actor *self, rusm_proc *proc) {
 
 static void op_link(struct actor *self, rusm_proc *proc, struct actor *other) {
     model.link_calls[self->index][other->index]++;
+    model.parted[self->index][other->index] = false;
     self->causes |= BY_LINK;
     other->causes |= BY_LINK;
     int status = rusm_proc_link(proc, other->pid);
@@ -298,7 +309,12 @@ static void op_link(struct actor *self, rusm_proc *proc, struct actor *other) {
 }
 
 static void op_unlink(struct actor *self, rusm_proc *proc, struct actor *other) {
+    rusm_msg *msg;
+    while (!self->is_fiber && (msg = rusm_proc_receive(proc)) != NULL) {
+        op_handle(self, proc, msg);
+    }
     model.unlink_calls[self->index][other->index] = 1;
+    model.parted[self->index][other->index] = !self->is_fiber && !rusm__proc_is_doomed(proc);
     sim_trace("actor %u unlinks from %u", self->index, other->index);
     rusm_proc_unlink(proc, other->pid);
 }
@@ -437,7 +453,7 @@ static struct actor *new_actor(void) {
         .is_fiber = sim_chance(40),
         .trap = (enum trap)sim_below(3),
         .cap = sim_chance(model.tightness) ? 1 + sim_below(4) : 0,
-        .policy = (rusm_mailbox_policy)sim_below(5),
+        .policy = sim_chance(30) ? RUSM_MAILBOX_BLOCK_SENDER : (rusm_mailbox_policy)sim_below(5),
         .budget = 4 + sim_below(24),
         .unwinds = sim_below(3),
     };
@@ -494,7 +510,10 @@ struct actor *op_spawn(unsigned from, struct actor *self, rusm_proc *proc) {
     if (!actor) {
         return NULL;
     }
-    rusm_spawn_options options = {.mailbox_messages = actor->cap, .mailbox_policy = actor->policy};
+    actor->cap_bytes = actor->cap ? 150 + sim_below(300) : 0;
+    rusm_spawn_options options = {.mailbox_messages = actor->cap,
+                                  .mailbox_bytes = actor->cap_bytes,
+                                  .mailbox_policy = actor->policy};
     options.flags = (sim_chance(20) ? RUSM_SPAWN_PINNED : 0) |
                     (sim_chance(20) ? RUSM_SPAWN_NEXT : 0) |
                     (sim_chance(20) ? RUSM_SPAWN_LOGGED : 0);
@@ -531,6 +550,21 @@ static void op_label(struct actor *self, rusm_proc *proc) {
 static void op_trap(struct actor *self, rusm_proc *proc) {
     if (self->trap == SOMETIMES_TRAPS) {
         rusm_proc_trap_exit(proc, sim_chance(50));
+    }
+}
+
+/* Both ways, again and again: requests cross. */
+static void op_waver(struct actor *self, rusm_proc *proc) {
+    unsigned partner = self->index ^ 1u;
+    if (partner >= model.actor_count || !model.actors[partner].born) {
+        return;
+    }
+    for (unsigned i = 1 + sim_below(4); i > 0; i--) {
+        if (sim_chance(50)) {
+            op_link(self, proc, &model.actors[partner]);
+        } else {
+            op_unlink(self, proc, &model.actors[partner]);
+        }
     }
 }
 
@@ -574,6 +608,10 @@ static void own_op(unsigned which, struct actor *self, rusm_proc *proc) {
     case 10:
         op_label(self, proc);
         break;
+    case 11:
+    case 12:
+        op_waver(self, proc);
+        break;
     default:
         op_trap(self, proc);
         break;
@@ -612,7 +650,7 @@ void op_anything(unsigned from, struct actor *self, rusm_proc *proc) {
         rusm__mem_fail_nth(1 + sim_below(5));
     }
     if (self && sim_chance(45)) {
-        own_op(sim_below(12), self, proc);
+        own_op(sim_below(14), self, proc);
     } else {
         common_op(sim_below(100), from, self, proc);
     }
