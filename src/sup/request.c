@@ -26,8 +26,10 @@
 
 /* Under the lock. */
 static void unref(struct rusm__request *request) {
-    if (--request->refs == 0)
+    if (--request->refs == 0) {
+        rusm_msg_free(request->reply);
         rusm__mem_free(request);
+    }
 }
 
 /* ---- who asks ---- */
@@ -116,6 +118,11 @@ static int ask_in_fiber(rusm_proc *self, rusm_supervisor *sup, struct rusm__requ
     int code = rusm_msg_new(sizeof(request->ticket), &call);
     if (code < 0)
         return code;
+    code = rusm_msg_new(0, &request->reply);
+    if (code < 0) {
+        rusm_msg_free(call);
+        return code;
+    }
     request->from = rusm_proc_pid(self);
     if (!enqueue(sup, request)) {
         rusm_msg_free(call);
@@ -137,6 +144,7 @@ static void free_unqueued(struct rusm__request *request, int code) {
     if (request->child)
         rusm__child_free(request->child,
                          code == RUSM_ENOPROC); /* then it was taken: rusm_..._add */
+    rusm_msg_free(request->reply);
     rusm__mem_free(request);
 }
 
@@ -207,20 +215,17 @@ int rusm_supervisor_add(rusm_proc *self, rusm_supervisor *sup, const rusm_child 
 
 static void answer(rusm_supervisor *sup, struct rusm__request *request, int code) {
     rusm_msg *call = request->call;
+    rusm_msg *reply = request->reply;
     pthread_mutex_lock(&sup->lock);
     request->call = NULL;
+    request->reply = NULL;
     request->done = true;
     request->code = code;
     pthread_cond_broadcast(&sup->answered);
     unref(request);
     pthread_mutex_unlock(&sup->lock);
-    rusm_msg *reply;
-    if (!call)
-        return;
-    /* Without memory for a reply the fiber reads the answer at its deadline, or when the
-     * supervisor ends. */
-    if (rusm_msg_new(0, &reply) == RUSM_OK && rusm_reply(sup->rt, call, reply) != RUSM_OK)
-        rusm_msg_free(reply); /* the fiber has ended */
+    if (!call || rusm_reply(sup->rt, call, reply) != RUSM_OK)
+        rusm_msg_free(reply); /* a thread, or a fiber that has ended or whose mailbox is full */
     rusm_msg_free(call);
 }
 

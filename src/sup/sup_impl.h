@@ -75,6 +75,7 @@ struct rusm__request {
     uint64_t ticket;           /* what its call says */
     bool armed;                /* its call has arrived; threads have none */
     rusm_msg *call;            /* owned; to be replied to */
+    rusm_msg *reply;           /* owned; made with the request, so that an answer needs no memory */
     bool done;
     int code;
     char id[RUSM__SUP_ID_MAX_BYTES + 1];
