@@ -58,6 +58,34 @@ RUSM_API uint64_t rusm_msg_ref(const rusm_msg *msg);
 /* How the process of a DOWN or EXIT ended. */
 RUSM_API rusm_exit_kind rusm_msg_exit_kind(const rusm_msg *msg);
 
+/* ---- what a host carries beside a message ---- */
+
+/* Bytes that ride beside messages, such as who a request was made for: shared by reference, never
+ * changed, not part of the data. A message keeps its context through timers, stash and waiting for
+ * room; nothing else carries one, so a host that works for the context of its last message keeps
+ * that across a DOWN or EXIT. A message without one pays nothing. */
+typedef struct rusm_context rusm_context;
+
+#define RUSM_CONTEXT_MAX_BYTES ((size_t)65536)
+
+/* With a copy of data. Returns owned: one reference. RUSM_ENOMEM; RUSM_ETOOBIG over
+ * RUSM_CONTEXT_MAX_BYTES. All these from any thread. */
+RUSM_API RUSM_MUST_USE int rusm_context_new(const void *data, size_t len,
+                                            rusm_context **out_context);
+RUSM_API rusm_context *rusm_context_ref(rusm_context *context); /* returns it; NULL is allowed */
+RUSM_API void rusm_context_unref(rusm_context *context);        /* NULL is allowed */
+RUSM_API const unsigned char *rusm_context_data(const rusm_context *context);
+RUSM_API size_t rusm_context_len(const rusm_context *context);
+
+/* Give *msg a context, of which it takes a reference of its own, in place of an earlier one; NULL:
+ * none. May move the message: *msg is where it is then, and earlier pointers to its data are no
+ * longer valid. Does not count against a mailbox's bound. RUSM_ENOMEM: *msg stays as it is.
+ * RUSM_EINVAL: not a RUSM_MSG_DATA. */
+RUSM_API RUSM_MUST_USE int rusm_msg_set_context(rusm_msg **msg, rusm_context *context);
+
+/* Borrowed from the message; NULL if it has none. */
+RUSM_API rusm_context *rusm_msg_context(const rusm_msg *msg);
+
 /* Queue msg for pid. Takes msg on success; on error the caller keeps it. Any thread; never waits.
  * Messages of one sender to one receiver arrive in the order they were sent.
  * RUSM_ENOPROC: pid has ended or never was. RUSM_EFULL: its mailbox is at its limit, or others wait

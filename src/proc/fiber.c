@@ -371,7 +371,7 @@ int rusm_send(rusm_proc *self, rusm_pid to, rusm_msg *msg, uint64_t deadline_ns)
         return RUSM_ESTATE;
     }
     msg->from = self->pid;
-    msg->flags = 0;
+    rusm__msg_mark(msg, 0);
     return send_marked(self, to, msg, deadline_ns);
 }
 
@@ -403,7 +403,7 @@ static void remove_reply(rusm_proc *self, uint64_t call) {
 static int send_call(rusm_proc *self, rusm_pid target, rusm_msg **request, uint64_t ref,
                      uint64_t deadline_ns) {
     (*request)->from = self->pid;
-    (*request)->flags = RUSM__MSG_CALL;
+    rusm__msg_mark(*request, RUSM__MSG_CALL);
     (*request)->ref = ref;
     int status = send_marked(self, target, *request, deadline_ns);
     if (status == RUSM_OK) {
@@ -458,7 +458,7 @@ int rusm_reply(rusm_runtime *rt, const rusm_msg *call, rusm_msg *reply) {
     }
     struct rusm__proc_local *local = rusm__proc_local(rt);
     reply->from = rusm__running_pid(local);
-    reply->flags = RUSM__MSG_REPLY;
+    rusm__msg_mark(reply, RUSM__MSG_REPLY);
     reply->ref = call->ref;
     return rusm__msg_deliver(rt, call->from, reply);
 }

@@ -42,11 +42,20 @@ static void refuse(rusm_msg *msg) {
     offer->refuse(offer->what);
 }
 
-void rusm_msg_free(rusm_msg *msg) {
-    if (msg && msg->tag == RUSM__TAG_STREAM) {
+/* All but plain messages. */
+static void free_parts(rusm_msg *msg) {
+    if (msg->tag == RUSM__TAG_DATA) {
+        rusm_context_unref(rusm_msg_context(msg));
+    } else if (msg->tag == RUSM__TAG_STREAM) {
         refuse(msg);
-    } else if (msg && msg->tag != RUSM__TAG_DATA) {
+    } else {
         rusm__reason_unref(as_signal(msg)->reason);
+    }
+}
+
+void rusm_msg_free(rusm_msg *msg) {
+    if (msg && (msg->tag != RUSM__TAG_DATA || (msg->flags & RUSM__MSG_CONTEXT))) {
+        free_parts(msg);
     }
     rusm__mem_free(msg);
 }

@@ -28,6 +28,7 @@ enum {
     RUSM__MSG_TAKEN = 1 << 2,     /* was received before (stash): does not count as waiting */
     RUSM__MSG_CALL = 1 << 3,      /* ref names the call that a reply must name */
     RUSM__MSG_REPLY = 1 << 4,     /* dropped on arrival unless the call of ref still waits */
+    RUSM__MSG_CONTEXT = 1 << 5,   /* a DATA message with a context behind its bytes */
 };
 
 struct rusm_msg {
@@ -39,6 +40,11 @@ struct rusm_msg {
     rusm_pid from;
     uint64_t ref; /* monitor reference, or the link id of the sender */
 };
+
+/* About to be sent anew: what it was marked with before does not count, but for its context. */
+static inline void rusm__msg_mark(struct rusm_msg *msg, uint16_t flags) {
+    msg->flags = (uint16_t)((msg->flags & RUSM__MSG_CONTEXT) | flags);
+}
 
 /* Does it count against the bound of the mailbox that it is in? */
 static inline bool rusm__msg_counts(const struct rusm_msg *msg) {

@@ -114,7 +114,7 @@ int rusm_msg_send(rusm_runtime *rt, rusm_pid to, rusm_msg *msg) {
     }
     struct rusm__proc_local *local = rusm__proc_local(rt);
     msg->from = rusm__running_pid(local);
-    msg->flags = 0;
+    rusm__msg_mark(msg, 0);
     return rusm__msg_deliver(rt, to, msg);
 }
 

@@ -93,7 +93,7 @@ int rusm_proc_send(rusm_proc *self, rusm_pid to, rusm_msg *msg) {
         return RUSM_EINVAL; /* as rusm_msg_send */
     }
     msg->from = self->pid;
-    msg->flags = 0;
+    rusm__msg_mark(msg, 0);
     return rusm__proc_send_marked(self, to, msg);
 }
 

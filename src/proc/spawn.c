@@ -196,7 +196,7 @@ static uint16_t choose_home(rusm_runtime *rt) {
 static void add_first(rusm_runtime *rt, rusm_proc *proc, rusm_msg *first) {
     struct rusm__proc_local *local = rusm__proc_local(rt);
     first->from = rusm__running_pid(local);
-    first->flags = 0;
+    rusm__msg_mark(first, 0);
     rusm__mailbox_append(&proc->mailbox, first);
     atomic_init(&proc->mailbox.arrived, rusm__mailbox_load_of(first));
     if (proc->mailbox.valve) {

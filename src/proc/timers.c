@@ -225,7 +225,7 @@ static int arm(rusm_runtime *rt, uint64_t deadline_ns, const struct rusm__timer_
     struct rusm__sched *sched = rusm__sched_current_of(rt);
     struct rusm__proc_local *local = sched ? rusm__sched_local(sched) : NULL;
     cargo->msg->from = rusm__running_pid(local);
-    cargo->msg->flags = 0;
+    rusm__msg_mark(cargo->msg, 0);
     return sched ? arm_here(sched, deadline_ns, cargo, out_timer)
                  : arm_outside(rt, deadline_ns, cargo, out_timer);
 }
