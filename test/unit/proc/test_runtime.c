@@ -254,7 +254,7 @@ static void *start_and_stop(void *unused) {
     (void)unused;
     for (unsigned i = 0; i < 20; i++) {
         rusm_runtime *rt = start_runtime(2);
-        static struct puppet puppet;
+        struct puppet puppet; /* several threads; its runtime is stopped here */
         puppet_start(&puppet, rt);
         rusm_runtime_stop(rt);
     }
