@@ -14,7 +14,7 @@
 static void *be_a_reader(void *arg) {
     rusm__qs_enter(arg);
     rusm__qs_enter(arg);
-    sim_block(NULL, sim_now() + 1000000000u);
+    sim_block(arg, UINT64_MAX);
     rusm__qs_exit(arg);
     rusm__qs_exit(arg);
     return NULL;
@@ -29,6 +29,8 @@ static void make_records(void) {
     for (unsigned i = 0; i <= OUTSIDERS; i++) {
         threads[i] = sim_thread_start("reader", be_a_reader, &qs);
     }
+    sim_wait_idle(); /* all read at the same time */
+    sim_wake(&qs);
     for (unsigned i = 0; i <= OUTSIDERS; i++) {
         sim_thread_join(threads[i]);
     }
