@@ -115,7 +115,9 @@ static void reclaim(struct rusm__qs_node *node) {
         rusm__records_fini(&extra->links);
         rusm__mem_free(extra);
     }
-    rusm__valve_free(proc->mailbox.valve);
+    if (proc->mailbox.valve) {
+        rusm__valve_free(proc->mailbox.valve);
+    }
     rusm__mem_free(atomic_load_explicit(&proc->label, memory_order_relaxed));
     rusm__reason_unref(proc->exit_reason);
     rusm__mem_free(proc);
@@ -137,12 +139,14 @@ void rusm__proc_finish(rusm_proc *self) {
         self->ops->drop(self->body);
     }
     end_holdings(self);
-    rusm_msg_free(rusm_proc_send_cancel(self));
+    struct rusm__extra *extra = atomic_load_explicit(&self->extra, memory_order_relaxed);
+    if (extra && extra->waiter) {
+        rusm_msg_free(rusm_proc_send_cancel(self));
+    }
     rusm__table_hide(&procs->table, self->pid);
     struct rusm_msg *late = rusm__mailbox_close(&self->mailbox);
     rusm__table_give(&procs->table, &local->slots, self->pid);
     rusm__count(&local->exited, 1);
-    struct rusm__extra *extra = atomic_load_explicit(&self->extra, memory_order_relaxed);
     if (extra) {
         tell_watchers(self, rt, extra);
         forget_watched(rt, extra);

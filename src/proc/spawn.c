@@ -107,11 +107,9 @@ static void free_ties(struct ties *ties) {
     rusm__mem_free(ties->watch_there);
 }
 
-static int make_ties(struct ties *ties, rusm_proc *proc, const rusm_spawn_options *opts) {
+__attribute__((noinline)) static int make_ties(struct ties *ties, rusm_proc *proc,
+                                               const rusm_spawn_options *opts) {
     bool linked = opts->flags & RUSM_SPAWN_LINK, watched = opts->out_monitor != NULL;
-    if (!linked && !watched) {
-        return RUSM_OK;
-    }
     if (!ties->parent) {
         return RUSM_ESTATE;
     }
@@ -134,7 +132,8 @@ static struct rusm__extra *extra_of(const rusm_proc *proc) {
 }
 
 /* The process has its pid and nothing can fail any more. */
-static void tie(struct ties *ties, rusm_proc *proc, uint64_t *out_monitor) {
+__attribute__((noinline)) static void tie(struct ties *ties, rusm_proc *proc,
+                                          uint64_t *out_monitor) {
     if (ties->link_here) {
         ties->link_here->peer = proc->pid;
         ties->link_there->peer = ties->parent->pid;
@@ -218,7 +217,7 @@ static void start(rusm_runtime *rt, rusm_proc *proc, const rusm_spawn_options *o
 }
 
 /* The setting that would help, at most once a second. */
-static void tell_full(rusm_runtime *rt) {
+__attribute__((noinline, cold)) static void tell_full(rusm_runtime *rt) {
     uint64_t now = rusm__clock_ns();
     uint64_t next = atomic_load_explicit(&rt->procs->next_full_ns, memory_order_relaxed);
     /* relaxed: who moves the time on writes the line */
@@ -260,23 +259,31 @@ int rusm_proc_spawn(rusm_runtime *rt, const rusm_spawn_options *opts, rusm_pid *
     }
     init(proc, rt, opts);
     struct rusm__proc_local *local = rusm__proc_local(rt);
-    struct ties ties = {.parent = local ? rusm__running(local) : NULL};
+    struct ties ties; /* looked at only if there are any */
+    bool tied = (opts->flags & RUSM_SPAWN_LINK) || opts->out_monitor;
+    if (tied) {
+        ties = (struct ties){.parent = local ? rusm__running(local) : NULL};
+    }
     int status = equip(proc, opts);
-    if (status == RUSM_OK) {
+    if (status == RUSM_OK && tied) {
         status = make_ties(&ties, proc, opts);
     }
     if (status == RUSM_OK) {
         status = take_pid(rt, local, &proc->pid);
     }
     if (status) {
-        free_ties(&ties);
+        if (tied) {
+            free_ties(&ties);
+        }
         discard(proc);
         if (status == RUSM_EPROCS) {
             tell_full(rt);
         }
         return status;
     }
-    tie(&ties, proc, opts->out_monitor);
+    if (tied) {
+        tie(&ties, proc, opts->out_monitor);
+    }
     rusm_pid pid = proc->pid; /* the process may be gone once it was started */
     start(rt, proc, opts);
     *out_pid = pid;
