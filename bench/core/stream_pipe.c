@@ -3,9 +3,11 @@
  * for a number of pairs. The bytes are really made and looked at: the writer copies each chunk from
  * a buffer of its own, the reader adds its words up. Bounds are the defaults.
  *
- * Beside it stream-pipe-memcpy, what the writers' copying alone comes to: the same chunks copied
- * into as many buffers as a stream holds, by a process on each thread that has a pair. And
- * stream-pipe-share, the one divided by the other. */
+ * Beside it what copying alone comes to, by a process on each thread that has a pair, in the same
+ * chunks: stream-pipe-memcpy between areas of 32 MiB, as memory allows, and
+ * stream-pipe-memcpy-cached from one chunk into as many buffers as a stream holds, as the first
+ * level of the cache allows. And the first divided by each, as stream-pipe-share and
+ * stream-pipe-share-cached. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -161,22 +163,24 @@ static uint64_t chunks_of(struct bench *bench, const struct pipes *pipes) {
 
 /* ---- copying alone ---- */
 
+enum { AREA_CHUNKS = 32 * 1024 * 1024 / CHUNK_BYTES };
+
 struct copier {
     BENCH_OWN_LINE struct bench *bench;
+    unsigned char *from, *to;
+    uint64_t from_chunks, to_chunks; /* copied from and to in turn */
     uint64_t chunks;
-    BENCH_OWN_LINE unsigned char source[CHUNK_BYTES];
-    unsigned char buffers[RUSM_STREAM_CHUNKS][CHUNK_BYTES];
 };
 
 static rusm_step copier_step(rusm_proc *self, void *body) {
     struct copier *copier = body;
     (void)self;
     for (unsigned i = 0; i < TURN; i++) {
-        unsigned char *buffer = copier->buffers[i % RUSM_STREAM_CHUNKS];
-        memcpy(buffer, copier->source, CHUNK_BYTES);
-        __asm__ volatile("" : : "r"(buffer) : "memory"); /* somebody may read it */
+        uint64_t at = copier->chunks++;
+        unsigned char *to = copier->to + at % copier->to_chunks * CHUNK_BYTES;
+        memcpy(to, copier->from + at % copier->from_chunks * CHUNK_BYTES, CHUNK_BYTES);
+        __asm__ volatile("" : : "r"(to) : "memory"); /* somebody may read it */
     }
-    copier->chunks += TURN;
     return bench_is_over(copier->bench) ? RUSM_STEP_EXIT : RUSM_STEP_AGAIN;
 }
 
@@ -185,24 +189,41 @@ static const struct bench_body copier = {.ops = {.name = "copier", .step = copie
 static void start_copiers(struct bench *bench, void *arg) {
     struct pipes *pipes = arg;
     for (uint64_t i = 0; i < pipes->copier_count; i++) {
-        memset(&pipes->copiers[i], 1, sizeof(pipes->copiers[i]));
-        pipes->copiers[i].bench = bench;
         pipes->copiers[i].chunks = 0;
         bench_spawn(bench, &copier, &pipes->copiers[i], 0);
     }
 }
 
-static double measure_copying(struct bench *bench, struct pipes *pipes) {
+static void prepare_copiers(struct bench *bench, struct pipes *pipes, uint64_t from, uint64_t to) {
+    for (uint64_t i = 0; i < pipes->copier_count; i++) {
+        struct copier *at = &pipes->copiers[i];
+        *at = (struct copier){.bench = bench, .from_chunks = from, .to_chunks = to};
+        at->from = bench_alloc(from, CHUNK_BYTES);
+        at->to = bench_alloc(to, CHUNK_BYTES);
+        memset(at->from, 1, from * CHUNK_BYTES);
+        memset(at->to, 2, to * CHUNK_BYTES);
+    }
+}
+
+static double measure_copying(struct bench *bench, struct pipes *pipes, uint64_t from,
+                              uint64_t to) {
     double bytes = 0;
+    prepare_copiers(bench, pipes, from, to);
     bench_phase(bench, bench->seconds / 8, start_copiers, pipes);
-    struct bench_span span = bench_phase(bench, bench->seconds / 2, start_copiers, pipes);
+    struct bench_span span = bench_phase(bench, bench->seconds / 4, start_copiers, pipes);
     for (uint64_t i = 0; i < pipes->copier_count; i++) {
         bytes += (double)pipes->copiers[i].chunks * CHUNK_BYTES;
+        free(pipes->copiers[i].from);
+        free(pipes->copiers[i].to);
     }
     return bytes / span.seconds;
 }
 
 /* ---- the scenario ---- */
+
+static void report(struct bench *bench, const char *suffix, double value, const char *unit) {
+    bench_report(bench, &(struct bench_result){.suffix = suffix, .value = value, .unit = unit});
+}
 
 static void run(struct bench *bench) {
     struct pipes pipes = {.readers = bench_alloc(bench->size, sizeof(struct reader)),
@@ -214,14 +235,15 @@ static void run(struct bench *bench) {
     struct bench_span span = bench_phase(bench, bench->seconds, start_pairs, &pipes);
     double chunks = (double)chunks_of(bench, &pipes);
     double rate = chunks * CHUNK_BYTES / span.seconds;
-    double copying = measure_copying(bench, &pipes);
+    double copying = measure_copying(bench, &pipes, AREA_CHUNKS, AREA_CHUNKS);
+    double cached = measure_copying(bench, &pipes, 1, RUSM_STREAM_CHUNKS);
     /* cpu_ns is of a chunk, the value of its bytes */
     bench_report(bench, &(struct bench_result){
                             .value = rate, .unit = "bytes/s", .operations = chunks, .span = span});
-    bench_report(bench,
-                 &(struct bench_result){.suffix = "-memcpy", .value = copying, .unit = "bytes/s"});
-    bench_report(bench,
-                 &(struct bench_result){.suffix = "-share", .value = rate / copying, .unit = "x"});
+    report(bench, "-memcpy", copying, "bytes/s");
+    report(bench, "-memcpy-cached", cached, "bytes/s");
+    report(bench, "-share", rate / copying, "x");
+    report(bench, "-share-cached", rate / cached, "x");
     free(pipes.readers);
     free(pipes.writers);
     free(pipes.copiers);
