@@ -16,6 +16,15 @@
 
 enum { REASON_MAX_BYTES = 4096 };
 
+/* As strnlen, which gcc warns of when it sees through to a caller's shorter array. */
+static size_t text_bytes(const char *text) {
+    size_t bytes = 0;
+    while (bytes < REASON_MAX_BYTES && text[bytes]) {
+        bytes++;
+    }
+    return bytes;
+}
+
 uint64_t rusm__ref_new(rusm_proc *self) {
     (void)self;
     struct rusm__sched *sched = rusm__sched_current();
@@ -359,7 +368,7 @@ int rusm_pid_exit(rusm_runtime *rt, rusm_pid pid, rusm_exit_kind kind, const cha
     }
     signal->head.exit_kind = (uint8_t)kind;
     if (text && *text) {
-        signal->reason = rusm__reason_new(text, strnlen(text, REASON_MAX_BYTES));
+        signal->reason = rusm__reason_new(text, text_bytes(text));
         if (!signal->reason) {
             rusm_msg_free(&signal->head);
             return RUSM_ENOMEM;
@@ -377,6 +386,5 @@ void rusm_proc_set_exit(rusm_proc *self, rusm_exit_kind kind, const char *text) 
     }
     rusm__reason_unref(self->exit_reason);
     self->exit_kind = (uint8_t)kind;
-    self->exit_reason =
-        text && *text ? rusm__reason_new(text, strnlen(text, REASON_MAX_BYTES)) : NULL;
+    self->exit_reason = text && *text ? rusm__reason_new(text, text_bytes(text)) : NULL;
 }
