@@ -3,11 +3,12 @@
  *
  *     free names and tags ─► log ─► drop the body ─► end what other folders keep with it
  *       ─► leave the table ─► close the mailbox ─► give the place back ─► downs ─► links
- *       ─► own monitors ─► requests that came too late ─► memory
+ *       ─► own monitors ─► memory
  *
  * Names and the body's resources are back before anybody can learn of the end, be it from a look-up
  * that finds nobody (a monitor that answers "noproc"); the place among max_processes is back before
- * anybody is told. Mail that arrives until the mailbox is closed is dropped with the rest. */
+ * anybody is told. Monitors and links that were on their way are told with the others. Mail that
+ * arrives until the mailbox is closed is dropped with the rest. */
 #include "base/assert.h"
 #include "base/mem.h"
 #include "proc/proc_impl.h"
@@ -40,16 +41,54 @@ static void log_end(rusm_proc *self, const struct rusm__procs *procs) {
                     self->exit_reason ? self->exit_reason->text : "");
 }
 
-static void tell_watchers(rusm_proc *self, rusm_runtime *rt, struct rusm__extra *extra) {
+static void tell_down(rusm_proc *self, rusm_runtime *rt, struct rusm__signal *record) {
+    rusm__signal_notify_down(rt, record, self->pid, (rusm_exit_kind)self->exit_kind,
+                             self->exit_reason);
+}
+
+static void tell_exit(rusm_proc *self, rusm_runtime *rt, struct rusm__signal *record) {
+    rusm__signal_notify_exit(rt, record, self->pid, (rusm_exit_kind)self->exit_kind,
+                             self->exit_reason);
+}
+
+static void tell_all(rusm_proc *self, rusm_runtime *rt, struct rusm__records *records,
+                     void (*tell)(rusm_proc *, rusm_runtime *, struct rusm__signal *)) {
     struct rusm__signal *record;
-    while ((record = rusm__records_pop(&extra->watchers)) != NULL) {
-        rusm__signal_notify_down(rt, record, self->pid, (rusm_exit_kind)self->exit_kind,
-                                 self->exit_reason);
+    while ((record = rusm__records_pop(records)) != NULL) {
+        tell(self, rt, record);
     }
-    while ((record = rusm__records_pop(&extra->links)) != NULL) {
-        rusm__signal_notify_exit(rt, record, self->pid, (rusm_exit_kind)self->exit_kind,
-                                 self->exit_reason);
+}
+
+/* Requests of this kind that were on their way get the answer that they would have got a moment
+ * later. Returns the rest. */
+static struct rusm_msg *
+tell_late(rusm_proc *self, rusm_runtime *rt, struct rusm_msg *late, enum rusm__tag tag,
+          void (*tell)(rusm_proc *, rusm_runtime *, struct rusm__signal *)) {
+    struct rusm_msg **where = &late;
+    while (*where) {
+        struct rusm_msg *msg = *where;
+        if (msg->tag == tag) {
+            *where = msg->next;
+            tell(self, rt, (struct rusm__signal *)msg);
+        } else {
+            where = &msg->next;
+        }
     }
+    return late;
+}
+
+/* First all downs, then all links: who has both on us hears of it in this order. Returns what of
+ * `late` was no request. */
+static struct rusm_msg *tell_watchers(rusm_proc *self, rusm_runtime *rt, struct rusm__extra *extra,
+                                      struct rusm_msg *late) {
+    if (extra) {
+        tell_all(self, rt, &extra->watchers, tell_down);
+    }
+    late = tell_late(self, rt, late, RUSM__TAG_MONITOR, tell_down);
+    if (extra) {
+        tell_all(self, rt, &extra->links, tell_exit);
+    }
+    return tell_late(self, rt, late, RUSM__TAG_LINK, tell_exit);
 }
 
 /* Monitors that this process had set: the records become the requests to forget them. */
@@ -61,28 +100,6 @@ static void forget_watched(rusm_runtime *rt, struct rusm__extra *extra) {
     }
 }
 
-/* Requests that were on their way get the answer that they would have got a moment later. Returns
- * how many messages were among what is freed. */
-static uint64_t answer_late(rusm_proc *self, rusm_runtime *rt, struct rusm_msg *msg) {
-    uint64_t messages = 0;
-    while (msg) {
-        struct rusm_msg *next = msg->next;
-        struct rusm__signal *signal = (struct rusm__signal *)msg;
-        messages += rusm__msg_counts(msg);
-        if (msg->tag == RUSM__TAG_MONITOR) {
-            rusm__signal_notify_down(rt, signal, self->pid, (rusm_exit_kind)self->exit_kind,
-                                     self->exit_reason);
-        } else if (msg->tag == RUSM__TAG_LINK) {
-            rusm__signal_notify_exit(rt, signal, self->pid, (rusm_exit_kind)self->exit_kind,
-                                     self->exit_reason);
-        } else if (msg->tag != RUSM__TAG_KNOCK) {
-            rusm_msg_free(msg);
-        }
-        msg = next;
-    }
-    return messages;
-}
-
 /* Frees all and counts the messages: those of the mailbox, not what was stashed, for that had been
  * received. */
 static uint64_t free_list(struct rusm_msg *msg) {
@@ -90,10 +107,25 @@ static uint64_t free_list(struct rusm_msg *msg) {
     while (msg) {
         struct rusm_msg *next = msg->next;
         messages += rusm__msg_counts(msg);
-        rusm_msg_free(msg);
+        if (msg->tag != RUSM__TAG_KNOCK) { /* that is the valve's */
+            rusm_msg_free(msg);
+        }
         msg = next;
     }
     return messages;
+}
+
+/* Everything that nobody received. */
+static struct rusm_msg *close_mailbox(rusm_proc *self, rusm_runtime *rt) {
+    struct rusm_msg *late = rusm__mailbox_close(&self->mailbox);
+    if (self->mailbox.valve) {
+        struct rusm_msg **last = &late;
+        while (*last) {
+            last = &(*last)->next;
+        }
+        *last = rusm__valve_close(rt, self->mailbox.valve);
+    }
+    return late;
 }
 
 static void end_holdings(rusm_proc *self) {
@@ -144,18 +176,15 @@ void rusm__proc_finish(rusm_proc *self) {
         rusm_msg_free(rusm_proc_send_cancel(self));
     }
     rusm__table_hide(&procs->table, self->pid);
-    struct rusm_msg *late = rusm__mailbox_close(&self->mailbox);
+    struct rusm_msg *late = close_mailbox(self, rt);
     rusm__table_give(&procs->table, &local->slots, self->pid);
     rusm__count(&local->exited, 1);
+    uint64_t dropped = free_list(tell_watchers(self, rt, extra, late));
     if (extra) {
-        tell_watchers(self, rt, extra);
         forget_watched(rt, extra);
         free_list(extra->stash_first);
     }
-    uint64_t dropped = answer_late(self, rt, late) + free_list(self->mailbox.first);
-    if (self->mailbox.valve) {
-        dropped += answer_late(self, rt, rusm__valve_close(rt, self->mailbox.valve));
-    }
+    dropped += free_list(self->mailbox.first);
     if (dropped) {
         rusm__count(&local->dropped, dropped);
     }
