@@ -195,8 +195,8 @@ static void refuses_framing_that_is_not_so(void **state) {
         "{\"ok\":{\"status\":200,\"headers\":[[\"content-length\",\"\"]]}}",
         "{\"ok\":{\"status\":200,\"headers\":[[\"content-length\",\"+1\"]],\"body\":\"YQ==\"}}",
         "{\"ok\":{\"status\":200,\"headers\":[[\"content-length\",\"9999999999999999999\"]]}}",
-        "{\"ok\":{\"status\":200,\"headers\":[[\"content-length\",\"1\"],[\"content-length\","
-        "\"0\"]],\"body\":\"YQ==\"}}",
+        ("{\"ok\":{\"status\":200,\"headers\":[[\"content-length\",\"1\"],[\"content-length\","
+         "\"0\"]],\"body\":\"YQ==\"}}"),
     };
     (void)state;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
