@@ -262,7 +262,7 @@ static inline unsigned puppet_drops(struct puppet *puppet) {
 /* Wait for the end of the puppet: its body was dropped and nobody finds it. */
 static inline void puppet_wait_end(struct puppet *puppet) {
     WAIT_FOR(puppet_drops(puppet) > 0);
-    assert_false(rusm_pid_is_alive(puppet->rt, puppet->pid));
+    WAIT_FOR(!rusm_pid_is_alive(puppet->rt, puppet->pid)); /* a moment after the drop */
 }
 
 /* ---- what puppets are often told ---- */
