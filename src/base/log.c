@@ -15,7 +15,8 @@
  * Where the system refuses the second opening (no /proc, a pipe of another user), poll is asked
  * before each write, and a pipe that polls writable takes PIPE_BUF bytes; still a write can block
  * when others fill the pipe in between. If the writer is caught there at the stop, the thread is
- * left behind (it ends by itself once its write returns) and the log cannot be started again.
+ * left behind (it ends by itself once its write returns) and the log cannot be started again. A
+ * writer that only was not given the processor is waited for, as it always ends.
  *
  * All signals are blocked in the writer; so a closed pipe is EPIPE and no SIGPIPE.
  *
@@ -58,6 +59,7 @@ static _Atomic(bool) stopping;     /* stop -> writer: write what there is and en
 static _Atomic(bool) giving_up;    /* stop -> writer: drop what there is and end */
 static _Atomic(bool) finished;     /* writer -> stop */
 static _Atomic(bool) asleep;       /* the writer waits for a wake-up, or is about to */
+static _Atomic(size_t) writes;     /* the writer: begun and ended; odd inside of one */
 static _Atomic(unsigned) watchers; /* threads that wait on done_cond */
 
 /* Both stay for the life of the program, since a thread may be late with its line. */
@@ -69,6 +71,7 @@ static struct {
     struct rusm__log_out to;
     bool colours;
     uint64_t reported; /* of `dropped`, told in a line */
+    uint64_t tried;    /* of `dropped`, when it was last looked at */
     size_t lines;      /* of others, in `out` */
     struct rusm__buf out;
     struct rusm__buf line;
@@ -161,7 +164,10 @@ static bool write_all(const unsigned char *data, size_t len) {
     while (len) {
         if (atomic_load_explicit(&giving_up, memory_order_acquire))
             return false;
+        /* relaxed: read by a stop that wants to know whether we move at all (is_caught). */
+        atomic_fetch_add_explicit(&writes, 1, memory_order_relaxed);
         ssize_t got = rusm__log_out_write(&writer.to, &wake, data, len < PIPE_BUF ? len : PIPE_BUF);
+        atomic_fetch_add_explicit(&writes, 1, memory_order_relaxed);
         if (got < 0)
             return false;
         data += got;
@@ -201,20 +207,22 @@ static void gather(struct rusm__log_line *line, size_t count) {
     writer.lines += count;
 }
 
-/* Our own line about lost ones is not counted itself. */
-static void gather_report(void) {
+/* Our own line about lost ones is not counted itself. False: there is nothing to tell. */
+static bool gather_report(void) {
     uint64_t now = rusm__log_dropped();
+    writer.tried = now;
     if (now == writer.reported)
-        return;
+        return false;
     char text[64];
     int len = snprintf(text, sizeof text, "%llu lines dropped",
                        (unsigned long long)(now - writer.reported));
     struct rusm__log_line *line =
         rusm__log_line_new(RUSM__LOG_WARN, "rusm", "log", text, (size_t)len);
     if (!line)
-        return; /* tried again when the next line wakes us */
+        return false; /* tried again when the next line wakes us */
     writer.reported = now;
     gather(line, 0);
+    return true;
 }
 
 /* Deal with everything there is. False if there was nothing. */
@@ -225,7 +233,7 @@ static bool work(void) {
         gather(line, 1);
         any = true;
     }
-    gather_report();
+    any |= gather_report();
     if (writer.out.len || writer.lines)
         write_out();
     return any;
@@ -236,10 +244,16 @@ static bool must_stop(void) {
     return atomic_load_explicit(&stopping, memory_order_acquire);
 }
 
+static bool is_idle(void) {
+    return !rusm__log_ring_has_line(&ring) && rusm__log_dropped() == writer.tried && !must_stop();
+}
+
+/* Between saying that we sleep and sleeping there is only a look. To write there would be wrong: it
+ * waits for room or a wake-up and takes the wake-up, which nobody sends a second time. */
 static void sleep_if_idle(void) {
     /* acq_rel: see wake_writer. */
     atomic_exchange_explicit(&asleep, true, memory_order_acq_rel);
-    if (!work() && !must_stop())
+    if (is_idle())
         rusm__log_wake_wait(&wake);
     /* relaxed: true costs one needless wake-up. */
     atomic_store_explicit(&asleep, false, memory_order_relaxed);
@@ -367,6 +381,14 @@ void rusm__log_set_level(enum rusm__log_level level) {
     pthread_mutex_unlock(&life_lock);
 }
 
+/* The writer was told to give up and is still inside of the write that it was in GIVE_UP_MS ago. A
+ * writer that is merely slow, on a busy machine, is waited for. */
+static bool is_caught(void) {
+    size_t before = atomic_load_explicit(&writes, memory_order_relaxed);
+    return !wait_until(is_finished, 0, GIVE_UP_MS) && writer.to.may_block && before % 2 &&
+           atomic_load_explicit(&writes, memory_order_relaxed) == before;
+}
+
 /* The writer empties the ring before it ends. A thread that was in the middle of a push may still
  * add a line after that; the next writer finds it. */
 static void stop_writer(void) {
@@ -377,11 +399,12 @@ static void stop_writer(void) {
         atomic_store_explicit(&giving_up, true, memory_order_release); /* see write_all */
         rusm__log_wake_up(&wake);
     }
-    if (!wait_until(is_finished, 0, GIVE_UP_MS)) {
-        pthread_detach(thread);
-        stuck = true;
-        return;
-    }
+    while (!is_finished(0))
+        if (is_caught()) {
+            pthread_detach(thread);
+            stuck = true;
+            return;
+        }
     pthread_join(thread, NULL);
     rusm__log_out_close(&writer.to);
     rusm__buf_fini(&writer.out);

@@ -63,6 +63,9 @@ bool rusm__log_ring_push(struct rusm__log_ring *ring, struct rusm__log_line *lin
 /* The oldest line, or NULL when there is none that is complete. Returns owned. */
 struct rusm__log_line *rusm__log_ring_pop(struct rusm__log_ring *ring);
 
+/* Would ring_pop return one? The consumer only. */
+bool rusm__log_ring_has_line(const struct rusm__log_ring *ring);
+
 /* ---- the way out: a descriptor that is written to without waiting inside of write ---- */
 
 struct rusm__log_wake {
@@ -77,6 +80,7 @@ struct rusm__log_out {
     int fd;
     bool own; /* opened by us: does not block, and is closed by us */
     bool is_socket;
+    bool may_block; /* inside of write, since it is neither of the two */
 };
 
 void rusm__log_out_open(struct rusm__log_out *out, int fd);

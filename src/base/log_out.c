@@ -50,7 +50,7 @@ static int open_again(int fd, mode_t mode) {
 
 void rusm__log_out_open(struct rusm__log_out *out, int fd) {
     struct stat info;
-    *out = (struct rusm__log_out){.fd = fd};
+    *out = (struct rusm__log_out){.fd = fd, .may_block = true};
     if (fstat(fd, &info) < 0)
         return; /* not open: the first write says so */
     out->is_socket = S_ISSOCK(info.st_mode);
@@ -59,6 +59,7 @@ void rusm__log_out_open(struct rusm__log_out *out, int fd) {
         out->fd = own;
         out->own = true;
     }
+    out->may_block = !out->own && !out->is_socket;
 }
 
 void rusm__log_out_close(struct rusm__log_out *out) {

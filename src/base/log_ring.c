@@ -60,10 +60,15 @@ bool rusm__log_ring_push(struct rusm__log_ring *ring, struct rusm__log_line *lin
     return true;
 }
 
+bool rusm__log_ring_has_line(const struct rusm__log_ring *ring) {
+    /* acquire: pairs with the release in ring_push. */
+    return atomic_load_explicit(&CELL(ring, ring->head)->turn, memory_order_acquire) ==
+           ring->head + 1;
+}
+
 struct rusm__log_line *rusm__log_ring_pop(struct rusm__log_ring *ring) {
     struct rusm__log_cell *cell = CELL(ring, ring->head);
-    /* acquire: pairs with the release in ring_push. */
-    if (atomic_load_explicit(&cell->turn, memory_order_acquire) != ring->head + 1)
+    if (!rusm__log_ring_has_line(ring))
         return NULL;
     struct rusm__log_line *line = cell->line;
     atomic_fetch_sub_explicit(&ring->bytes, rusm__log_line_bytes(line), memory_order_relaxed);
