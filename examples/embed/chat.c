@@ -95,7 +95,7 @@ static void tell_all(rusm_runtime *runtime, const struct room *room, const void 
     }
 }
 
-static void answer(rusm_runtime *runtime, const rusm_msg *call) {
+static void answer(rusm_runtime *runtime, rusm_msg *call) {
     rusm_msg *reply;
     check(rusm_msg_copy("welcome", 7, &reply), "message");
     if (rusm_reply(runtime, call, reply) < 0)

@@ -28,7 +28,7 @@ static void check(int code, const char *what) {
 
 /* ---- the calculator: a fiber ---- */
 
-static void reply_with(rusm_proc *self, const rusm_msg *call, int quotient) {
+static void reply_with(rusm_proc *self, rusm_msg *call, int quotient) {
     rusm_msg *reply;
     check(rusm_msg_copy(&quotient, sizeof quotient, &reply), "message");
     if (rusm_reply(rusm_proc_runtime(self), call, reply) < 0)

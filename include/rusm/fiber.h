@@ -7,8 +7,13 @@
  * waiting regardless is cut off after a few thousand such answers: its stack is taken away
  * without running any more of it.
  *
- * All functions but rusm_fiber_spawn and rusm_reply belong to the running fiber; a process with
- * another body gets RUSM_ESTATE. */
+ * A fiber's turn ends when it waits, and after a few hundred of these calls (or a few thousand
+ * items that a selective receive passed over), whether they had to wait or not: then others run. So
+ * a fiber that always has work delays others by no more than that, and by what it computes itself
+ * between two calls; for long work without calls there is rusm_yield.
+ *
+ * All functions but rusm_fiber_spawn, rusm_msg_is_call and rusm_reply belong to the running fiber;
+ * a process with another body gets RUSM_ESTATE. */
 #ifndef RUSM_FIBER_H
 #define RUSM_FIBER_H
 
@@ -35,8 +40,8 @@ typedef struct rusm_fiber_options {
     void *arg;                /* stays the caller's */
     void (*drop)(void *arg);  /* called once after the end, however it came; NULL = nothing */
     size_t stack_bytes;       /* rounded up to a power of two; 0 = 64 KiB; 16 KiB to 64 MiB */
-    rusm_spawn_options spawn; /* size, label, first, monitor_by, ..., flags; ops and body are set
-                               * here. size may be 0: all defaults */
+    rusm_spawn_options spawn; /* label, first, name, monitor_by, flags, mailbox...; ops and body are
+                               * set here. size: sizeof(rusm_spawn_options), or 0 for the same */
 } rusm_fiber_options;
 
 /* Start a process that runs opts->main. The stack is taken from a pool when it first runs; a
@@ -58,32 +63,35 @@ RUSM_API RUSM_MUST_USE int rusm_receive_match(rusm_proc *self,
 /* RUSM_OK once the time has come; mail stays queued. RUSM_EEXITING. RUSM_ENOMEM. */
 RUSM_API RUSM_MUST_USE int rusm_sleep_until(rusm_proc *self, uint64_t deadline_ns);
 
-/* Let others run. Cheap when called often: gives up the turn only when its budget is used up.
- * RUSM_EEXITING. */
+/* Let others run. Cheap when called often: gives up the turn only when its budget is used up, as
+ * the other calls do. RUSM_EEXITING. */
 RUSM_API RUSM_MUST_USE int rusm_yield(rusm_proc *self);
 
 /* As rusm_msg_send; but while the mailbox of `to` is at its limit and its policy is
  * RUSM_MAILBOX_BLOCK_SENDER, wait for room. Takes msg on success only. RUSM_ENOPROC: also when the
  * receiver ends meanwhile. RUSM_ETIMEDOUT (one in the past: there is no room now), RUSM_EEXITING.
  * RUSM_EFULL: another policy, or the own mailbox. RUSM_ETOOBIG: it would never fit. RUSM_EBUSY: a
- * message of rusm_proc_send waits. RUSM_ENOMEM. */
+ * message of rusm_proc_send waits. RUSM_EINVAL: as rusm_msg_send. RUSM_ENOMEM. */
 RUSM_API RUSM_MUST_USE int rusm_send(rusm_proc *self, rusm_pid to, rusm_msg *msg,
                                      uint64_t deadline_ns);
 
 /* Send request, as rusm_send does, and wait for its reply. Takes request on success of the send
  * (whatever comes after that leaves the caller without it: look at *request, which is set to NULL
- * when it was taken). A reply that comes after the deadline is dropped before it reaches the
- * mailbox. RUSM_ENOPROC: the target ended first. RUSM_ETIMEDOUT, RUSM_EEXITING. */
+ * when it was taken). The caller's mailbox takes the reply even when it is at its limit. A reply
+ * that comes after the deadline is dropped before it reaches the mailbox. RUSM_ENOPROC: the target
+ * ended first. RUSM_ETIMEDOUT, RUSM_EEXITING. RUSM_EINVAL: a call to oneself, which nobody could
+ * answer, or as rusm_send. RUSM_EFULL, RUSM_ETOOBIG, RUSM_EBUSY, RUSM_ENOMEM: as rusm_send. */
 RUSM_API RUSM_MUST_USE int rusm_call(rusm_proc *self, rusm_pid target, rusm_msg **request,
                                      uint64_t deadline_ns, rusm_msg **out_reply);
 
-/* True if msg was sent by rusm_call and waits for a reply. */
+/* True if msg was sent by rusm_call and has not been answered. Any thread. */
 RUSM_API bool rusm_msg_is_call(const rusm_msg *msg);
 
-/* Answer a call. Takes reply on success. From any process, once; later answers are dropped at the
- * caller. RUSM_EINVAL: not a call, or a reply that is a
- * DOWN or EXIT. RUSM_ENOPROC, RUSM_EFULL. */
-RUSM_API RUSM_MUST_USE int rusm_reply(rusm_runtime *rt, const rusm_msg *call, rusm_msg *reply);
+/* Answer a call, once. Takes reply on success; call stays the caller's of this function, unless it
+ * is the reply itself, which is allowed. Any thread; never waits, and no limit of a mailbox refuses
+ * it. RUSM_EINVAL: call is no call, or was answered; or reply is a DOWN, EXIT or STREAM.
+ * RUSM_ENOPROC: who called has ended. */
+RUSM_API RUSM_MUST_USE int rusm_reply(rusm_runtime *rt, rusm_msg *call, rusm_msg *reply);
 
 #ifdef __cplusplus
 }

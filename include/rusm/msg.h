@@ -33,7 +33,7 @@ typedef enum rusm_msg_kind {
  * RUSM_MSG_MAX_BYTES. Any thread, never waits. */
 RUSM_API RUSM_MUST_USE int rusm_msg_new(size_t len, rusm_msg **out_msg);
 
-/* As rusm_msg_new, with a copy of data. */
+/* As rusm_msg_new, with a copy of data. RUSM_EINVAL: data is NULL and len is not 0. */
 RUSM_API RUSM_MUST_USE int rusm_msg_copy(const void *data, size_t len, rusm_msg **out_msg);
 
 /* Free a message that was not sent, or that was received. NULL is allowed. A RUSM_MSG_STREAM that
@@ -68,8 +68,8 @@ typedef struct rusm_context rusm_context;
 
 #define RUSM_CONTEXT_MAX_BYTES ((size_t)65536)
 
-/* With a copy of data. Returns owned: one reference. RUSM_ENOMEM; RUSM_ETOOBIG over
- * RUSM_CONTEXT_MAX_BYTES. All these from any thread. */
+/* With a copy of data. Returns owned: one reference. RUSM_ENOMEM; RUSM_EINVAL: data is NULL and len
+ * is not 0; RUSM_ETOOBIG over RUSM_CONTEXT_MAX_BYTES. All these from any thread. */
 RUSM_API RUSM_MUST_USE int rusm_context_new(const void *data, size_t len,
                                             rusm_context **out_context);
 RUSM_API rusm_context *rusm_context_ref(rusm_context *context); /* returns it; NULL is allowed */
@@ -89,9 +89,14 @@ RUSM_API rusm_context *rusm_msg_context(const rusm_msg *msg);
 /* Queue msg for pid. Takes msg on success; on error the caller keeps it. Any thread; never waits.
  * Messages of one sender to one receiver arrive in the order they were sent.
  * RUSM_ENOPROC: pid has ended or never was. RUSM_EFULL: its mailbox is at its limit, or others wait
- * for room in it. RUSM_EINVAL: a DOWN, EXIT or STREAM, which only the library
- * sends. */
+ * for room in it. RUSM_ETOOBIG: it is larger than that mailbox may ever hold. RUSM_EINVAL: NULL, or
+ * a DOWN, EXIT or STREAM, which only the library sends. */
 RUSM_API RUSM_MUST_USE int rusm_msg_send(rusm_runtime *rt, rusm_pid to, rusm_msg *msg);
+
+/* As rusm_msg_send, to whoever holds the name now. RUSM_ENOPROC: nobody does. RUSM_EINVAL: also a
+ * name that is empty or longer than 255 bytes. */
+RUSM_API RUSM_MUST_USE int rusm_name_send(rusm_runtime *rt, const char *name, size_t len,
+                                          rusm_msg *msg);
 
 #ifdef __cplusplus
 }

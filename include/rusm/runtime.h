@@ -24,14 +24,17 @@ typedef enum rusm_exit_kind {
     RUSM_EXIT_NORMAL = 0,
     RUSM_EXIT_KILLED = 1,
     RUSM_EXIT_CRASHED = 2,
-    RUSM_EXIT_NOPROC = 3, /* only in a DOWN: there was no such process */
+    RUSM_EXIT_NOPROC = 3, /* in a DOWN or EXIT: there was no such process to monitor or link to */
 } rusm_exit_kind;
 
-/* "normal", "killed", "crashed", "noproc". Static storage. */
+/* "normal", "killed", "crashed", "noproc"; "unknown" for other values. Static storage. Any thread.
+ */
 RUSM_API const char *rusm_exit_kind_name(rusm_exit_kind kind);
 
 /* What happens to a message when the mailbox that it is for is at its limit. Signals (down, exit,
- * link, kill) never count against a limit and are never refused or dropped. */
+ * link, kill) and the replies to calls never count against a limit and are never refused or
+ * displaced. A message that is larger than the mailbox may ever hold is refused with RUSM_ETOOBIG
+ * whatever the policy, and nothing else happens. */
 typedef enum rusm_mailbox_policy {
     RUSM_MAILBOX_DEFAULT = 0, /* the runtime's; there: refuse */
     RUSM_MAILBOX_REFUSE = 1,  /* the sender gets RUSM_EFULL and keeps it */
@@ -44,41 +47,50 @@ typedef enum rusm_mailbox_policy {
     RUSM_MAILBOX_EXIT = 4, /* the receiver ends, crashed; the sender gets RUSM_EFULL */
 } rusm_mailbox_policy;
 
+/* The largest bounds that a mailbox can have. */
+#define RUSM_MAILBOX_MAX_MESSAGES 4194303u
+#define RUSM_MAILBOX_MAX_BYTES    (((uint64_t)1 << 38) - 1) /* 256 GiB less one */
+
 /* No watchdog. */
 #define RUSM_WATCHDOG_OFF UINT32_MAX
 
 /* Set size to sizeof(rusm_runtime_options); everything else may stay 0 for the default. */
 typedef struct rusm_runtime_options {
     size_t size;
-    uint32_t schedulers;       /* threads; 0 = one per usable core; at most 250 */
-    uint32_t max_processes;    /* live at once; 0 = 4,194,304; at most 2^30 */
-    uint32_t mailbox_messages; /* default bound per process; 0 = 1,048,576; at most 4,194,303 */
-    uint64_t mailbox_bytes;    /* default bound per process; 0 = 256 MiB; at most 256 GiB */
+    uint32_t schedulers;    /* threads; 0 = one per usable core; at most 250 */
+    uint32_t max_processes; /* live at once; 0 = 4,194,304; at most 2^30 */
+    /* Default bounds per process, at most RUSM_MAILBOX_MAX_...; a message weighs 32 bytes more than
+     * its data. */
+    uint32_t mailbox_messages;          /* 0 = 1,048,576 */
+    uint64_t mailbox_bytes;             /* 0 = 256 MiB */
     rusm_mailbox_policy mailbox_policy; /* default per process; 0 = RUSM_MAILBOX_REFUSE */
     /* A step that runs longer than this is told to the log, once, with pid and label: it holds up
      * what is queued behind it. 0 = 250; RUSM_WATCHDOG_OFF */
     uint32_t watchdog_ms;
 } rusm_runtime_options;
 
-/* Start a runtime. opts may be NULL. Waits until every thread is made. RUSM_EINVAL, RUSM_ENOMEM,
- * RUSM_EIO when the system refuses a thread or an event loop. */
+/* Start a runtime. opts may be NULL. Waits until every thread is made. RUSM_EINVAL: wrong size, or
+ * a value over its limit. RUSM_ENOMEM. RUSM_EIO when the system refuses a thread or an event loop.
+ */
 RUSM_API RUSM_MUST_USE int rusm_runtime_start(const rusm_runtime_options *opts,
                                               rusm_runtime **out_rt);
 
 /* Kill every process, join every scheduler and free the runtime. Returns how many processes were
- * alive at the call. Not from a process of this runtime. Waits; a native body that never returns
- * makes it wait for ever. */
-RUSM_API size_t rusm_runtime_stop(rusm_runtime *rt);
+ * alive at the call, or RUSM_ESTATE from a process of this runtime: nothing happened. RUSM_EINVAL:
+ * NULL. Any other thread, once. Waits; a native body that never returns makes it wait for ever. */
+RUSM_API int rusm_runtime_stop(rusm_runtime *rt);
 
 /* As rusm_runtime_stop, but first let those wind up who asked for it: from now on no process starts
  * (RUSM_ESTATE); every process that traps exits gets a RUSM_MSG_EXIT from nobody (pid 0), kind
  * RUSM_EXIT_KILLED, text "shutdown"; the others go on, for these may need them. When all who were
  * told have ended, or grace_ns is over, everything that is left is killed; *out_killed, if not
- * NULL, says how many that were. RUSM_ESTATE from a process of this runtime: nothing happened. */
+ * NULL, says how many that were. RUSM_ESTATE from a process of this runtime: nothing happened.
+ * RUSM_EINVAL: rt is NULL. */
 RUSM_API RUSM_MUST_USE int rusm_runtime_stop_within(rusm_runtime *rt, uint64_t grace_ns,
                                                     size_t *out_killed);
 
-/* Live processes, summed over the schedulers; exact when nothing spawns or ends meanwhile. */
+/* Live processes, summed over the schedulers; exact when nothing spawns or ends meanwhile. Any
+ * thread; never waits. */
 RUSM_API size_t rusm_runtime_process_count(const rusm_runtime *rt);
 
 typedef struct rusm_runtime_stats {
@@ -86,7 +98,7 @@ typedef struct rusm_runtime_stats {
     uint64_t spawned; /* since the start */
     uint64_t exited;
     uint64_t sent;    /* messages queued */
-    uint64_t refused; /* messages refused because a mailbox was at its limit */
+    uint64_t refused; /* messages refused because of a mailbox' limit */
     /* Messages that were queued and never received: they waited when their process ended, newer
      * ones displaced them, or they were replies to a call that had given up. Once nothing waits
      * any more, sent = received + dropped. */
@@ -98,7 +110,8 @@ typedef struct rusm_runtime_stats {
     uint32_t schedulers;
 } rusm_runtime_stats;
 
-/* Counters per scheduler, summed on read: a moment's picture, not a snapshot. RUSM_EINVAL. */
+/* Counters per scheduler, summed on read: a moment's picture, not a snapshot. RUSM_EINVAL: no
+ * stats, or another size. Any thread; never waits. */
 RUSM_API int rusm_runtime_get_stats(const rusm_runtime *rt, rusm_runtime_stats *stats);
 
 /* Nanoseconds of the monotonic clock that all deadlines here are measured on. */

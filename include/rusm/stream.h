@@ -82,8 +82,9 @@ typedef struct rusm_stream_options {
  * gets the end to write to. Until the stream is accepted it counts as a message of max_bytes in the
  * target's mailbox, for so much may wait there; it never counts as anything else of the target's.
  * A target that frees the mail, or ends without having accepted, has refused the stream. Never
- * waits. RUSM_ENOPROC: no such process. RUSM_EFULL: its mailbox is at its limit. RUSM_ELIMIT: the
- * caller has as many ends as it may. RUSM_ENOMEM, RUSM_EINVAL. */
+ * waits. RUSM_ENOPROC: no such process. RUSM_EFULL: its mailbox is at its limit. RUSM_ETOOBIG:
+ * max_bytes is more than that mailbox may ever hold. RUSM_ELIMIT: the caller has as many ends as it
+ * may. RUSM_ENOMEM, RUSM_EINVAL. */
 RUSM_API RUSM_MUST_USE int rusm_stream_open(rusm_proc *self, rusm_pid to,
                                             const rusm_stream_options *opts,
                                             rusm_stream *out_writer);

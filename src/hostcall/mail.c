@@ -13,6 +13,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "proc/proc.h"
 
 /* What a message weighs besides its bytes, and how much a mailbox holds if the profile does not
  * say (the runtime's own default). */
@@ -52,7 +53,7 @@ uint32_t rusm__actor_send(struct rusm__guest *guest, uint64_t to, struct rusm__s
     int code = rusm_msg_send(rusm__runtime_of(guest), to, msg);
     if (code < 0)
         rusm_msg_free(msg);
-    if (code == RUSM_EFULL)
+    if (code == RUSM_EFULL || code == RUSM_ETOOBIG)
         tell_full(guest, to);
     return RUSM__CALL_OK;
 }
@@ -94,7 +95,7 @@ static void hand_out_down(struct rusm__calls *calls, rusm_msg *msg, struct rusm_
 static bool take_mail(struct rusm__guest *guest, struct rusm__bytes *out) {
     struct rusm__calls *calls = rusm__calls_of(guest);
     for (;;) {
-        rusm_msg *msg = rusm_proc_receive(guest->proc);
+        rusm_msg *msg = rusm__proc_receive(guest->proc);
         if (!msg)
             return false;
         switch (rusm_msg_get_kind(msg)) {

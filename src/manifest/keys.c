@@ -411,7 +411,7 @@ static const struct rusm__key capability[] = {
         LIMIT("max-message-bytes", max_message_bytes, 1, GIB,
               "Bytes of one message that the guest sends; a longer one traps it."),
     [RUSM__CAPABILITY_MAILBOX_MESSAGES] =
-        LIMIT("mailbox-messages", mailbox_messages, 1, 16777216, "Messages that wait at once."),
+        LIMIT("mailbox-messages", mailbox_messages, 1, 4194303, "Messages that wait at once."),
     [RUSM__CAPABILITY_MAILBOX_BYTES] =
         LIMIT("mailbox-bytes", mailbox_bytes, 1, 4 * GIB, "Bytes of messages that wait at once."),
     [RUSM__CAPABILITY_MAILBOX_POLICY] =

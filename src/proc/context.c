@@ -21,6 +21,9 @@ struct rusm_context {
 
 int rusm_context_new(const void *data, size_t len, rusm_context **out_context) {
     *out_context = NULL;
+    if (!data && len) {
+        return RUSM_EINVAL;
+    }
     if (len > RUSM_CONTEXT_MAX_BYTES) {
         return RUSM_ETOOBIG;
     }

@@ -106,7 +106,7 @@ static uint64_t free_list(struct rusm_msg *msg) {
     uint64_t messages = 0;
     while (msg) {
         struct rusm_msg *next = msg->next;
-        messages += rusm__msg_counts(msg);
+        messages += rusm__msg_is_unread(msg);
         if (msg->tag != RUSM__TAG_KNOCK) { /* that is the valve's */
             rusm_msg_free(msg);
         }
@@ -162,6 +162,7 @@ void rusm__proc_finish(rusm_proc *self) {
     struct rusm__procs *procs = rt->procs;
     struct rusm__qs_member *qs = rusm__sched_qs(sched);
 
+    self->doomed = true; /* whatever `drop` does, the reason stays */
     free_words(self, procs, qs);
     log_end(self, procs);
     if (self->wake_ns != UINT64_MAX) {

@@ -22,7 +22,6 @@ enum {
     DEFAULT_STACK = 64 * 1024,
     STUBBORN =
         RUSM__SCALE(4096, 16), /* waits that a fiber may still try after it was told to end */
-    YIELD_EVERY = RUSM__SCALE(256, 3), /* calls of rusm_yield that pass before a turn is given up */
 };
 
 struct fiber {
@@ -36,7 +35,6 @@ struct fiber {
     rusm_step wish;          /* what that step is to return */
     uint32_t size_index;
     uint32_t refused; /* waits after it was told to end */
-    uint32_t yields;
     void *tsan;
     void *tsan_scheduler;
     void *asan_save;
@@ -136,6 +134,9 @@ int rusm_fiber_spawn(rusm_runtime *rt, const rusm_fiber_options *opts, rusm_pid 
     if (!opts || opts->size != sizeof(*opts) || !opts->main) {
         return RUSM_EINVAL;
     }
+    if (opts->spawn.size != 0 && opts->spawn.size != sizeof(opts->spawn)) {
+        return RUSM_EINVAL;
+    }
     int size_index = rusm__stack_size_index(opts->stack_bytes ? opts->stack_bytes : DEFAULT_STACK);
     if (size_index < 0) {
         return RUSM_EINVAL;
@@ -159,16 +160,33 @@ int rusm_fiber_spawn(rusm_runtime *rt, const rusm_fiber_options *opts, rusm_pid 
     return status;
 }
 
+bool rusm__proc_is_fiber(const rusm_proc *self) {
+    return self->ops == &ops;
+}
+
 /* ---- waiting ---- */
 
 /* The blocking calls need a stack that can be left: others get RUSM_ESTATE. */
 static bool is_fiber(const rusm_proc *self) {
-    return self->ops == &ops;
+    return rusm__proc_is_fiber(self);
 }
 
 static struct fiber *fiber_of(rusm_proc *self) {
     RUSM_ASSERT(is_fiber(self));
     return self->body;
+}
+
+__attribute__((noinline)) static void give_up_turn(rusm_proc *self) {
+    leave(fiber_of(self), RUSM_STEP_AGAIN, false);
+}
+
+/* Part of this turn's budget. After the last of it others run, what arrived meanwhile is accepted,
+ * and the process may be to end. */
+static inline void spend(rusm_proc *self, int cost) {
+    self->budget = (int16_t)(self->budget - cost);
+    if (self->budget <= 0) {
+        give_up_turn(self);
+    }
 }
 
 /* Every wait of a process that is to end comes here. */
@@ -224,8 +242,9 @@ int rusm_receive(rusm_proc *self, uint64_t deadline_ns, rusm_msg **out_msg) {
     if (!is_fiber(self)) {
         return RUSM_ESTATE;
     }
+    spend(self, RUSM__COST_CALL);
     for (;;) {
-        *out_msg = rusm__proc_is_doomed(self) ? NULL : rusm_proc_receive(self);
+        *out_msg = rusm__proc_is_doomed(self) ? NULL : rusm__proc_receive(self);
         if (*out_msg) {
             forget_deadline(self);
             return RUSM_OK;
@@ -244,8 +263,25 @@ int rusm_receive(rusm_proc *self, uint64_t deadline_ns, rusm_msg **out_msg) {
     }
 }
 
-/* New items are only ever added at the end while we wait, so `*at` stays good and every item is
- * looked at once. Only a mailbox that drops the oldest takes items away, and moves `*at` then. */
+/* The first item from *at on that matches. May give up the turn: new items are only ever added at
+ * the end meanwhile, so `*at` stays good and every item is looked at once. Only a mailbox that
+ * drops the oldest takes items away, and moves `*at` then. */
+static bool find_match(rusm_proc *self, struct rusm_msg ***at,
+                       bool (*match)(rusm_msg *msg, void *arg), void *arg) {
+    struct rusm_msg **where = *at;
+    while (*where && !match(*where, arg)) {
+        where = &(*where)->next;
+        self->budget = (int16_t)(self->budget - RUSM__COST_LOOK);
+        if (self->budget <= 0) {
+            *at = where;
+            give_up_turn(self);
+            where = *at;
+        }
+    }
+    *at = where;
+    return *where != NULL;
+}
+
 static int receive_match(rusm_proc *self, struct rusm_msg ***at,
                          bool (*match)(rusm_msg *msg, void *arg), void *arg, uint64_t deadline_ns,
                          rusm_msg **out_msg) {
@@ -254,14 +290,13 @@ static int receive_match(rusm_proc *self, struct rusm_msg ***at,
         if (rusm__proc_is_doomed(self)) {
             return RUSM_EEXITING;
         }
-        struct rusm_msg **where = *at;
-        while (*where && !match(*where, arg)) {
-            where = &(*where)->next;
+        bool found = find_match(self, at, match, arg);
+        if (rusm__proc_is_doomed(self)) {
+            return RUSM_EEXITING;
         }
-        *at = where;
-        if (*where) {
+        if (found) {
             forget_deadline(self);
-            *out_msg = rusm__mailbox_remove(&self->mailbox, where);
+            *out_msg = rusm__mailbox_remove(&self->mailbox, *at);
             return RUSM_OK;
         }
         if (is_over(deadline_ns)) {
@@ -277,12 +312,14 @@ static int receive_match(rusm_proc *self, struct rusm_msg ***at,
 
 int rusm_receive_match(rusm_proc *self, bool (*match)(rusm_msg *msg, void *arg), void *arg,
                        uint64_t deadline_ns, rusm_msg **out_msg) {
-    struct rusm_msg **where = &self->mailbox.first;
+    struct rusm_msg **where;
     struct rusm__valve *valve = self->mailbox.valve;
     *out_msg = NULL;
     if (!is_fiber(self)) {
         return RUSM_ESTATE;
     }
+    spend(self, RUSM__COST_CALL);
+    where = &self->mailbox.first;
     if (valve) {
         valve->cursor = &where;
     }
@@ -297,6 +334,7 @@ int rusm_sleep_until(rusm_proc *self, uint64_t deadline_ns) {
     if (!is_fiber(self)) {
         return RUSM_ESTATE;
     }
+    spend(self, RUSM__COST_CALL);
     for (;;) {
         if (rusm__proc_is_doomed(self)) {
             return exiting(self);
@@ -316,17 +354,8 @@ int rusm_yield(rusm_proc *self) {
     if (!is_fiber(self)) {
         return RUSM_ESTATE;
     }
-    struct fiber *fiber = fiber_of(self);
-    if (rusm__proc_is_doomed(self)) {
-        return exiting(self);
-    }
-    if (++fiber->yields % YIELD_EVERY == 0) {
-        leave(fiber, RUSM_STEP_AGAIN, false);
-        if (rusm__proc_is_doomed(self)) {
-            return exiting(self);
-        }
-    }
-    return RUSM_OK;
+    spend(self, RUSM__COST_CALL);
+    return rusm__proc_is_doomed(self) ? exiting(self) : RUSM_OK;
 }
 
 /* ---- sending ---- */
@@ -353,6 +382,7 @@ static int wait_for_room(rusm_proc *self, uint64_t deadline_ns, rusm_msg **out_b
 /* from, flags and ref of msg are set. */
 static int send_marked(rusm_proc *self, rusm_pid to, rusm_msg *msg, uint64_t deadline_ns) {
     rusm_msg *back;
+    spend(self, RUSM__COST_CALL);
     if (rusm__proc_is_doomed(self)) {
         return exiting(self);
     }
@@ -364,7 +394,7 @@ static int send_marked(rusm_proc *self, rusm_pid to, rusm_msg *msg, uint64_t dea
 }
 
 int rusm_send(rusm_proc *self, rusm_pid to, rusm_msg *msg, uint64_t deadline_ns) {
-    if (msg->tag != RUSM__TAG_DATA) {
+    if (!msg || msg->tag != RUSM__TAG_DATA) {
         return RUSM_EINVAL; /* as rusm_msg_send */
     }
     if (!is_fiber(self)) {
@@ -385,7 +415,7 @@ struct awaited {
 static bool is_answer(rusm_msg *msg, void *arg) {
     const struct awaited *awaited = arg;
     return ((msg->flags & RUSM__MSG_REPLY) && msg->ref == awaited->call) ||
-           (msg->tag == RUSM__TAG_DOWN && msg->ref == awaited->monitor);
+           rusm__msg_is_down(msg, awaited->monitor);
 }
 
 /* A reply that was accepted and is not the answer: the wait ended otherwise first. */
@@ -420,8 +450,8 @@ int rusm_call(rusm_proc *self, rusm_pid target, rusm_msg **request, uint64_t dea
     if (!is_fiber(self)) {
         return RUSM_ESTATE;
     }
-    if (!*request || (*request)->tag != RUSM__TAG_DATA) {
-        return RUSM_EINVAL; /* as rusm_msg_send */
+    if (!*request || (*request)->tag != RUSM__TAG_DATA || target == self->pid) {
+        return RUSM_EINVAL; /* as rusm_msg_send; and nobody is left to answer its own call */
     }
     int status = rusm_proc_monitor(self, target, &awaited.monitor);
     if (status) {
@@ -452,13 +482,22 @@ bool rusm_msg_is_call(const rusm_msg *msg) {
     return msg->flags & RUSM__MSG_CALL;
 }
 
-int rusm_reply(rusm_runtime *rt, const rusm_msg *call, rusm_msg *reply) {
-    if (!rusm_msg_is_call(call) || reply->tag != RUSM__TAG_DATA) {
+/* A call that was answered is no call any more: so there is one reply to each, and the caller's
+ * mailbox, which takes it past its bound, stays bounded. The reply may be the call itself. */
+int rusm_reply(rusm_runtime *rt, rusm_msg *call, rusm_msg *reply) {
+    if (!call || !reply || !rusm_msg_is_call(call) || reply->tag != RUSM__TAG_DATA) {
         return RUSM_EINVAL;
     }
-    struct rusm__proc_local *local = rusm__proc_local(rt);
-    reply->from = rusm__running_pid(local);
+    rusm_msg before = *call;
+    call->flags &= (uint16_t)~RUSM__MSG_CALL;
+    reply->from = rusm__running_pid(rusm__proc_local(rt));
     rusm__msg_mark(reply, RUSM__MSG_REPLY);
-    reply->ref = call->ref;
-    return rusm__msg_deliver(rt, call->from, reply);
+    reply->ref = before.ref;
+    int status = rusm__msg_deliver_reply(rt, before.from, reply);
+    if (status) { /* both stay the caller's, and the call a call */
+        call->from = before.from;
+        call->ref = before.ref;
+        call->flags = before.flags;
+    }
+    return status;
 }

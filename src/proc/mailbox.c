@@ -204,11 +204,6 @@ struct rusm_msg *rusm__mailbox_pop(struct rusm__mailbox *box) {
     return box->first ? rusm__mailbox_remove(box, &box->first) : NULL;
 }
 
-void rusm__mailbox_discard(struct rusm__mailbox *box, struct rusm_msg *msg) {
-    rusm__mailbox_count_taken(box, msg);
-    rusm_msg_free(msg);
-}
-
 bool rusm__mailbox_park(struct rusm__mailbox *box) {
     struct rusm_msg *old = NULL;
     /* seq_cst: whoever sets an event flag afterwards sees PARKED; see raise_event in pid.c */

@@ -19,13 +19,15 @@
  * half of it is room for negative values, and the last quarter for senders that are being refused.
  * A message that wakes is counted a moment after it has won, so each thread that sends in that
  * moment may bring one more than the limit.
- * Signals count nothing and are never refused. */
+ * Signals, and replies to calls, count nothing and are never refused. */
 #ifndef RUSM__PROC_MAILBOX_H
 #define RUSM__PROC_MAILBOX_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "rusm/runtime.h"
 
 #include "proc/msg_impl.h"
 
@@ -37,6 +39,9 @@ enum { RUSM__LOAD_SHIFT = 40 };
 #define RUSM__LOAD_MESSAGES        (UINT64_MAX >> RUSM__LOAD_SHIFT)
 #define RUSM__MAILBOX_MAX_MESSAGES ((uint32_t)(RUSM__LOAD_MESSAGES / 4))
 #define RUSM__MAILBOX_MAX_BYTES    (RUSM__LOAD_BYTES / 4)
+_Static_assert(RUSM__MAILBOX_MAX_MESSAGES == RUSM_MAILBOX_MAX_MESSAGES &&
+                   RUSM__MAILBOX_MAX_BYTES == RUSM_MAILBOX_MAX_BYTES,
+               "what the public header promises");
 
 struct rusm__mailbox {
     /* Any thread. */
@@ -82,8 +87,6 @@ struct rusm_msg *rusm__mailbox_pop(struct rusm__mailbox *box);
 struct rusm_msg *rusm__mailbox_remove(struct rusm__mailbox *box, struct rusm_msg **where);
 /* Receiver: count a message as received. */
 void rusm__mailbox_count_taken(struct rusm__mailbox *box, const struct rusm_msg *msg);
-/* Receiver: count and free a message that was taken from the inbox but is not wanted. */
-void rusm__mailbox_discard(struct rusm__mailbox *box, struct rusm_msg *msg);
 /* Receiver: mark as waiting. False: something new is there. */
 bool rusm__mailbox_park(struct rusm__mailbox *box);
 /* Receiver: the end. Everything that was not taken, oldest first. */

@@ -26,6 +26,10 @@ int rusm_msg_new(size_t len, rusm_msg **out_msg) {
 }
 
 int rusm_msg_copy(const void *data, size_t len, rusm_msg **out_msg) {
+    *out_msg = NULL;
+    if (!data && len) {
+        return RUSM_EINVAL;
+    }
     int status = rusm_msg_new(len, out_msg);
     if (status == RUSM_OK && len) {
         memcpy(*out_msg + 1, data, len);

@@ -26,7 +26,7 @@ enum {
     RUSM__MSG_LINKED = 1 << 0,    /* an EXIT that came over a link: counts only while linked */
     RUSM__MSG_UNCHECKED = 1 << 1, /* a DOWN of a monitor made at spawn: no record at the watcher */
     RUSM__MSG_TAKEN = 1 << 2,     /* was received before (stash): does not count as waiting */
-    RUSM__MSG_CALL = 1 << 3,      /* ref names the call that a reply must name */
+    RUSM__MSG_CALL = 1 << 3,      /* ref names the call that a reply must name; not answered yet */
     RUSM__MSG_REPLY = 1 << 4,     /* dropped on arrival unless the call of ref still waits */
     RUSM__MSG_CONTEXT = 1 << 5,   /* a DATA message with a context behind its bytes */
 };
@@ -46,10 +46,22 @@ static inline void rusm__msg_mark(struct rusm_msg *msg, uint16_t flags) {
     msg->flags = (uint16_t)((msg->flags & RUSM__MSG_CONTEXT) | flags);
 }
 
-/* Does it count against the bound of the mailbox that it is in? */
-static inline bool rusm__msg_counts(const struct rusm_msg *msg) {
+/* Was it sent, and not received yet? Signals are neither. */
+static inline bool rusm__msg_is_unread(const struct rusm_msg *msg) {
     return (msg->tag == RUSM__TAG_DATA || msg->tag == RUSM__TAG_STREAM) &&
            !(msg->flags & RUSM__MSG_TAKEN);
+}
+
+/* Does it count against the bound of the mailbox that it is in? A reply does not: there is one to
+ * each call, and who waits for it has room for it. */
+static inline bool rusm__msg_counts(const struct rusm_msg *msg) {
+    return rusm__msg_is_unread(msg) && !(msg->flags & RUSM__MSG_REPLY);
+}
+
+/* The DOWN of the monitor that rusm_proc_monitor called ref; not one whose reference was chosen by
+ * who asked for it at spawn. */
+static inline bool rusm__msg_is_down(const struct rusm_msg *msg, uint64_t ref) {
+    return msg->tag == RUSM__TAG_DOWN && msg->ref == ref && !(msg->flags & RUSM__MSG_UNCHECKED);
 }
 
 /* Why a process ended; shared by all who are told. Immutable. */

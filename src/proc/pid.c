@@ -68,10 +68,18 @@ static void raise_on(rusm_runtime *rt, rusm_proc *proc, uint32_t event) {
     }
 }
 
-/* A stream may weigh what it likes, so it never is what ends the receiver. */
-static int refuse(rusm_runtime *rt, rusm_proc *proc, const rusm_msg *msg) {
+void rusm__count_refused(rusm_runtime *rt, rusm_proc *proc) {
     count(rt, true);
     atomic_fetch_add_explicit(&proc->mailbox.refused, 1, memory_order_relaxed);
+}
+
+/* What never fits is its sender's mistake, whatever the policy. A stream may weigh what it likes,
+ * so it never is what ends the receiver. */
+static int refuse(rusm_runtime *rt, rusm_proc *proc, const rusm_msg *msg) {
+    rusm__count_refused(rt, proc);
+    if (rusm__msg_weight(msg) > proc->mailbox.max_bytes) {
+        return RUSM_ETOOBIG;
+    }
     if (proc->mailbox.policy == RUSM_MAILBOX_EXIT && msg->tag == RUSM__TAG_DATA) {
         raise_on(rt, proc, RUSM__EVENT_FULL);
     }
@@ -108,14 +116,50 @@ int rusm__msg_deliver(rusm_runtime *rt, rusm_pid to, rusm_msg *msg) {
     return status;
 }
 
-int rusm_msg_send(rusm_runtime *rt, rusm_pid to, rusm_msg *msg) {
-    if (msg->tag != RUSM__TAG_DATA) {
-        return RUSM_EINVAL; /* a notice that was received must not become a signal to others */
+int rusm__msg_deliver_reply(rusm_runtime *rt, rusm_pid to, rusm_msg *msg) {
+    bool joined = rusm__read_begin(rt);
+    rusm_proc *proc = rusm__table_find(&rt->procs->table, to);
+    enum rusm__push result = proc ? rusm__proc_push_signal(proc, msg) : RUSM__PUSH_CLOSED;
+    if (result == RUSM__PUSH_WAKE) {
+        rusm__proc_queue(rt, proc);
     }
-    struct rusm__proc_local *local = rusm__proc_local(rt);
-    msg->from = rusm__running_pid(local);
+    rusm__read_end(rt, joined);
+    if (result == RUSM__PUSH_CLOSED) {
+        return RUSM_ENOPROC;
+    }
+    count(rt, false);
+    return RUSM_OK;
+}
+
+/* A notice that was received must not become a signal to others. */
+static bool is_sendable(const rusm_msg *msg) {
+    return msg && msg->tag == RUSM__TAG_DATA;
+}
+
+static void sign(const rusm_runtime *rt, rusm_msg *msg) {
+    msg->from = rusm__running_pid(rusm__proc_local(rt));
     rusm__msg_mark(msg, 0);
+}
+
+int rusm_msg_send(rusm_runtime *rt, rusm_pid to, rusm_msg *msg) {
+    if (!is_sendable(msg)) {
+        return RUSM_EINVAL;
+    }
+    sign(rt, msg);
     return rusm__msg_deliver(rt, to, msg);
+}
+
+int rusm_name_send(rusm_runtime *rt, const char *name, size_t len, rusm_msg *msg) {
+    rusm_pid holder = 0;
+    if (!is_sendable(msg) || !rusm__is_word(name, len)) {
+        return RUSM_EINVAL;
+    }
+    sign(rt, msg);
+    bool joined = rusm__read_begin(rt);
+    rusm__registry_find(&rt->procs->names, name, len, &holder, 1);
+    int status = deliver(rt, holder, msg);
+    rusm__read_end(rt, joined);
+    return status;
 }
 
 int rusm__offer_send(rusm_proc *self, rusm_pid to, rusm_msg *msg) {
@@ -154,6 +198,9 @@ bool rusm_pid_is_alive(rusm_runtime *rt, rusm_pid pid) {
 
 rusm_pid rusm_name_whereis(rusm_runtime *rt, const char *name, size_t len) {
     rusm_pid pid = 0;
+    if (!rusm__is_word(name, len)) {
+        return 0;
+    }
     bool joined = rusm__read_begin(rt);
     if (!rusm__registry_find(&rt->procs->names, name, len, &pid, 1)) {
         pid = 0;
@@ -164,6 +211,9 @@ rusm_pid rusm_name_whereis(rusm_runtime *rt, const char *name, size_t len) {
 
 size_t rusm_tag_whereis(rusm_runtime *rt, const char *tag, size_t len, rusm_pid *out_pids,
                         size_t cap) {
+    if (!rusm__is_word(tag, len)) {
+        return 0;
+    }
     bool joined = rusm__read_begin(rt);
     size_t count = rusm__registry_find(&rt->procs->tags, tag, len, out_pids, cap);
     rusm__read_end(rt, joined);
@@ -182,6 +232,9 @@ static void kill_member(rusm_pid pid, void *arg) {
 
 size_t rusm_tag_kill(rusm_runtime *rt, const char *tag, size_t len) {
     struct killing killing = {.rt = rt};
+    if (!rusm__is_word(tag, len)) {
+        return 0;
+    }
     bool joined = rusm__read_begin(rt);
     rusm__registry_each(&rt->procs->tags, tag, len, kill_member, &killing);
     rusm__read_end(rt, joined);

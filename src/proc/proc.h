@@ -19,6 +19,10 @@ bool rusm__proc_is_doomed(const rusm_proc *self);
 /* True when the scheduler has other work waiting, so a body in mid-run should yield. */
 bool rusm__proc_should_yield(const rusm_proc *self);
 
+/* As rusm_proc_receive, but NULL says that there is nothing, however much a turn has received: for
+ * bodies that end their turns otherwise. */
+rusm_msg *rusm__proc_receive(rusm_proc *self);
+
 /* The body of the running process, and its label ("" if none). */
 void *rusm__proc_body(rusm_proc *self);
 

@@ -25,6 +25,17 @@ enum {
     RUSM__EVENT_FULL = 1u << 2, /* the mailbox is at its limit and its policy is to end */
 };
 
+/* What a turn may cost. An operation that may have to wait, and the taking of an item of mail, cost
+ * RUSM__COST_CALL whether they wait or not; each item that a selective receive passes over costs
+ * RUSM__COST_LOOK. So a process that always finds something to do still comes to the end of its
+ * turn, and there others run and signals are accepted. */
+enum {
+    RUSM__TURN_BUDGET = RUSM__SCALE(4096, 48),
+    RUSM__COST_CALL = 16,
+    RUSM__COST_LOOK = 1,
+    RUSM__UNWIND_TURNS = RUSM__SCALE(RUSM_UNWIND_TURNS, 24),
+};
+
 /* What only few processes need; made on first use, by the process itself. */
 struct rusm__extra {
     struct rusm__records watched;       /* monitors that this process set, by reference */
@@ -57,6 +68,8 @@ struct rusm_proc {
     bool logged;
     bool doomed; /* to end: `exit_kind` and `exit_reason` say why */
     uint8_t exit_kind;
+    uint16_t unwinds; /* turns that it had since it was told to end */
+    int16_t budget;   /* what is left of this turn, see RUSM__TURN_BUDGET; 0 or less: nothing */
     struct rusm__reason *exit_reason;
     uint64_t call_ref; /* the call whose reply is awaited, 0 = none or accepted */
     rusm_timer wake_timer;
@@ -153,6 +166,12 @@ static inline enum rusm__push rusm__proc_push_signal(rusm_proc *proc, struct rus
 int rusm__proc_send_marked(rusm_proc *self, rusm_pid to, rusm_msg *msg);
 /* As rusm_msg_send, but `from` stays as it is. */
 int rusm__msg_deliver(rusm_runtime *rt, rusm_pid to, rusm_msg *msg);
+/* Likewise, past every bound: for the reply to a call, of which there is one. RUSM_ENOPROC. */
+int rusm__msg_deliver_reply(rusm_runtime *rt, rusm_pid to, rusm_msg *msg);
+/* The message was refused, by whatever bound: count it. */
+void rusm__count_refused(rusm_runtime *rt, rusm_proc *proc);
+/* Has it a stack of its own, so that it can wait where it stands? */
+bool rusm__proc_is_fiber(const rusm_proc *self);
 /* Unique in the runtime. */
 uint64_t rusm__ref_new(rusm_proc *self);
 

@@ -95,9 +95,11 @@ static void grow_locked(struct rusm__registry *registry, struct rusm__registry_s
         }
     }
     atomic_store_explicit(&shard->table, table, memory_order_release);
-    /* relaxed: our own member's; what the reclamation of the old table counts from */
-    shard->grown_epoch = atomic_load_explicit(&qs->seen, memory_order_relaxed);
     rusm__qs_retire(registry->qs, qs, &old->qs, reclaim_table);
+    /* What the reclamation of the old table counts from, or a little later. relaxed: our own
+     * member's; of a plain thread, one that is not older than what was retired. */
+    shard->grown_epoch =
+        atomic_load_explicit(qs ? &qs->seen : &registry->qs->epoch, memory_order_relaxed);
 }
 
 static struct rusm__word *add_word(struct rusm__registry *registry,
@@ -171,6 +173,12 @@ static struct rusm__member *_Atomic *find_own(struct rusm__member *_Atomic *own,
     }
 }
 
+static void add_own(struct rusm__member *_Atomic *own, struct rusm__member *member) {
+    atomic_store_explicit(&member->own_next, atomic_load_explicit(own, memory_order_relaxed),
+                          memory_order_relaxed);
+    atomic_store_explicit(own, member, memory_order_release);
+}
+
 int rusm__registry_join(struct rusm__registry *registry, struct rusm__qs_member *qs,
                         const char *text, size_t len, rusm_pid pid,
                         struct rusm__member *_Atomic *own) {
@@ -191,10 +199,47 @@ int rusm__registry_join(struct rusm__registry *registry, struct rusm__qs_member 
         rusm__mem_free(member);
         return status;
     }
-    atomic_store_explicit(&member->own_next, atomic_load_explicit(own, memory_order_relaxed),
-                          memory_order_relaxed);
-    atomic_store_explicit(own, member, memory_order_release);
+    add_own(own, member);
     return RUSM_OK;
+}
+
+/* With the lock. */
+static int claim_locked(struct rusm__registry *registry, struct rusm__registry_shard *shard,
+                        struct rusm__qs_member *qs, struct rusm__member *member, uint64_t hash,
+                        const struct rusm__claim *claim) {
+    struct rusm__word *word = find_word(shard, hash, claim->text, claim->len);
+    if (word) {
+        *claim->out_holder =
+            atomic_load_explicit(&word->members, memory_order_relaxed)->pid; /* no word without */
+        return RUSM_EEXIST;
+    }
+    word = add_word(registry, shard, qs, hash, claim->text, claim->len);
+    if (!word) {
+        return RUSM_ENOMEM;
+    }
+    member->word = word;
+    add_own(claim->own, member);
+    claim->publish(claim->arg);
+    add_member(word, member);
+    return RUSM_OK;
+}
+
+int rusm__registry_claim(struct rusm__registry *registry, struct rusm__qs_member *qs, rusm_pid pid,
+                         const struct rusm__claim *claim) {
+    struct rusm__member *member = rusm__mem_try_zalloc(sizeof(*member));
+    if (!member) {
+        return RUSM_ENOMEM;
+    }
+    member->pid = pid;
+    uint64_t hash = rusm__hash_bytes(&registry->key, claim->text, claim->len);
+    struct rusm__registry_shard *shard = shard_of(registry, hash);
+    pthread_mutex_lock(&shard->lock);
+    int status = claim_locked(registry, shard, qs, member, hash, claim);
+    pthread_mutex_unlock(&shard->lock);
+    if (status) {
+        rusm__mem_free(member);
+    }
+    return status;
 }
 
 static void leave_word(struct rusm__registry *registry, struct rusm__qs_member *qs,

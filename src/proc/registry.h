@@ -6,9 +6,10 @@
  *     process ──► member ──► member                           what it holds
  *
  * Readers walk words and members without locks, inside a read section. Writers take the shard's
- * lock. A process joins and leaves only by itself, so a member belongs to one process' list.
- * Each word has two bucket links, used by turns when a table grows: the old table stays walkable
- * while the new one is filled. The next growth waits until no reader can be in the old one. */
+ * lock. A process joins and leaves only by itself, or is started with a name, so a member belongs
+ * to one process' list. Each word has two bucket links, used by turns when a table grows: the old
+ * table stays walkable while the new one is filled. The next growth waits until no reader can be in
+ * the old one. */
 #ifndef RUSM__PROC_REGISTRY_H
 #define RUSM__PROC_REGISTRY_H
 
@@ -27,6 +28,10 @@
 enum { RUSM__REGISTRY_SHARDS = RUSM__SCALE(64, 2), RUSM__WORD_MAX_BYTES = 255 };
 
 struct rusm__word;
+
+static inline bool rusm__is_word(const char *text, size_t len) {
+    return text && len >= 1 && len <= RUSM__WORD_MAX_BYTES;
+}
 
 struct rusm__member {
     struct rusm__qs_node qs;
@@ -75,6 +80,20 @@ void rusm__registry_fini(struct rusm__registry *registry); /* nothing may be hel
 int rusm__registry_join(struct rusm__registry *registry, struct rusm__qs_member *qs,
                         const char *text, size_t len, rusm_pid pid,
                         struct rusm__member *_Atomic *own);
+/* A new process, which nobody knows yet and which holds nothing, takes an exclusive word. Once
+ * nothing can fail any more and before anybody can find the holder, `publish` is called: with the
+ * shard's lock, so it takes none. */
+struct rusm__claim {
+    const char *text;
+    size_t len;
+    struct rusm__member *_Atomic *own;
+    void (*publish)(void *arg);
+    void *arg;
+    rusm_pid *out_holder; /* who has the word already */
+};
+/* RUSM_EEXIST, RUSM_ENOMEM: nothing was published. Any thread; qs is NULL on a plain one. */
+int rusm__registry_claim(struct rusm__registry *registry, struct rusm__qs_member *qs, rusm_pid pid,
+                         const struct rusm__claim *claim);
 /* RUSM_ENOTFOUND if pid does not hold it. */
 int rusm__registry_leave(struct rusm__registry *registry, struct rusm__qs_member *qs,
                          const char *text, size_t len, struct rusm__member *_Atomic *own);

@@ -2,6 +2,7 @@
 /* One turn of a process: take what arrived, step, then wait, queue again, or end. */
 #include <stdio.h>
 
+#include "base/log.h"
 #include "proc/proc_impl.h"
 
 static uint32_t take_events(rusm_proc *self) {
@@ -32,15 +33,38 @@ static void obey(rusm_proc *self, uint32_t events) {
     }
 }
 
-static rusm_step step(rusm_proc *self) {
-    if (!self->doomed) {
-        return self->ops->step(self, self->body);
-    }
+__attribute__((noinline, cold)) static void tell_cut_off(const rusm_proc *self) {
+    const struct rusm__label *label = atomic_load_explicit(&self->label, memory_order_relaxed);
+    rusm__log(RUSM__LOG_WARN,
+              label             ? label->text
+              : self->ops->name ? self->ops->name
+                                : "process",
+              "stuck", "#%llu was told to end and had not after %u turns: it is cut off",
+              (unsigned long long)self->pid, (unsigned)RUSM__UNWIND_TURNS);
+}
+
+/* It cannot refuse: waiting is no way out, and its turns are counted. */
+static rusm_step unwind(rusm_proc *self) {
     if (!self->ops->unwind) {
         return RUSM_STEP_EXIT;
     }
+    if (self->unwinds == RUSM__UNWIND_TURNS) {
+        tell_cut_off(self);
+        return RUSM_STEP_EXIT;
+    }
+    self->unwinds++;
     rusm_step result = self->ops->unwind(self, self->body);
-    return result == RUSM_STEP_EXIT ? RUSM_STEP_EXIT : RUSM_STEP_AGAIN; /* it cannot refuse */
+    return result == RUSM_STEP_EXIT ? RUSM_STEP_EXIT : RUSM_STEP_AGAIN;
+}
+
+static rusm_step step(rusm_proc *self) {
+    self->budget = RUSM__TURN_BUDGET;
+    if (self->doomed) {
+        return unwind(self);
+    }
+    rusm_step result = self->ops->step(self, self->body);
+    /* It may wait only because its share of a turn was used up (rusm_proc_receive). */
+    return result == RUSM_STEP_WAIT && self->budget <= 0 ? RUSM_STEP_AGAIN : result;
 }
 
 /* True: the process waits. False: something came up in between, run it again. */

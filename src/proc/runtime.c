@@ -103,7 +103,9 @@ int rusm_runtime_start(const rusm_runtime_options *opts, rusm_runtime **out_rt) 
     opts = opts ? opts : &defaults;
     *out_rt = NULL;
     if (opts->size != sizeof(*opts) || opts->schedulers > MAX_SCHEDULERS ||
-        opts->max_processes > (1u << 30) || opts->mailbox_policy > RUSM_MAILBOX_EXIT) {
+        opts->max_processes > (1u << 30) || opts->mailbox_policy > RUSM_MAILBOX_EXIT ||
+        opts->mailbox_messages > RUSM_MAILBOX_MAX_MESSAGES ||
+        opts->mailbox_bytes > RUSM_MAILBOX_MAX_BYTES) {
         return RUSM_EINVAL;
     }
     uint32_t count = opts->schedulers ? opts->schedulers : usable_cores();
@@ -219,9 +221,14 @@ static void finish(rusm_runtime *rt) {
     rusm__mem_free(rt);
 }
 
-size_t rusm_runtime_stop(rusm_runtime *rt) {
-    RUSM_CHECK(!rusm__sched_current_of(rt));
-    size_t alive = rusm_runtime_process_count(rt);
+int rusm_runtime_stop(rusm_runtime *rt) {
+    if (!rt) {
+        return RUSM_EINVAL;
+    }
+    if (rusm__sched_current_of(rt)) {
+        return RUSM_ESTATE;
+    }
+    int alive = (int)rusm_runtime_process_count(rt); /* at most 2^30 */
     atomic_store_explicit(&rt->procs->closing, true, memory_order_seq_cst);
     finish(rt);
     return alive;
@@ -230,6 +237,9 @@ size_t rusm_runtime_stop(rusm_runtime *rt) {
 int rusm_runtime_stop_within(rusm_runtime *rt, uint64_t grace_ns, size_t *out_killed) {
     if (out_killed) {
         *out_killed = 0;
+    }
+    if (!rt) {
+        return RUSM_EINVAL;
     }
     if (rusm__sched_current_of(rt)) {
         return RUSM_ESTATE;

@@ -45,7 +45,7 @@ uint32_t rusm__proc_mail_depth(const rusm_proc *self) {
 
 /* ---- mail ---- */
 
-rusm_msg *rusm_proc_receive(rusm_proc *self) {
+rusm_msg *rusm__proc_receive(rusm_proc *self) {
     rusm_msg *msg = rusm__mailbox_pop(&self->mailbox);
     if (msg || !rusm__mailbox_has_new(&self->mailbox)) {
         return msg;
@@ -54,6 +54,19 @@ rusm_msg *rusm_proc_receive(rusm_proc *self) {
     rusm__proc_accept_new(self);
     /* An exit signal among it ends us at the next turn; mail is not handed out any more. */
     return self->doomed ? NULL : rusm__mailbox_pop(&self->mailbox);
+}
+
+rusm_msg *rusm_proc_receive(rusm_proc *self) {
+    bool bounded = self->budget > 0;
+    /* A fiber that asks here, instead of waiting, has nobody to ask it again. */
+    if (!bounded && !rusm__proc_is_fiber(self)) {
+        return NULL;
+    }
+    rusm_msg *msg = rusm__proc_receive(self);
+    if (msg && bounded) {
+        self->budget = (int16_t)(self->budget - RUSM__COST_CALL);
+    }
+    return msg;
 }
 
 rusm_msg *rusm__proc_receive_kind(rusm_proc *self, rusm_msg_kind kind) {
@@ -115,16 +128,12 @@ int rusm_proc_wake_at(rusm_proc *self, uint64_t deadline_ns) {
 
 /* ---- words ---- */
 
-static bool is_word(const char *text, size_t len) {
-    return text && len >= 1 && len <= RUSM__WORD_MAX_BYTES;
-}
-
 static struct rusm__qs_member *own_qs(void) {
     return rusm__sched_qs(rusm__sched_current());
 }
 
 int rusm_proc_register(rusm_proc *self, const char *name, size_t len) {
-    if (!is_word(name, len)) {
+    if (!rusm__is_word(name, len)) {
         return RUSM_EINVAL;
     }
     struct rusm__extra *extra = rusm__proc_extra(self);
@@ -134,7 +143,7 @@ int rusm_proc_register(rusm_proc *self, const char *name, size_t len) {
 }
 
 int rusm_proc_unregister(rusm_proc *self, const char *name, size_t len) {
-    if (!is_word(name, len)) {
+    if (!rusm__is_word(name, len)) {
         return RUSM_EINVAL;
     }
     struct rusm__registry *names = &rusm_proc_runtime(self)->procs->names;
@@ -149,7 +158,7 @@ int rusm_proc_unregister(rusm_proc *self, const char *name, size_t len) {
 }
 
 int rusm_proc_join(rusm_proc *self, const char *tag, size_t len) {
-    if (!is_word(tag, len)) {
+    if (!rusm__is_word(tag, len)) {
         return RUSM_EINVAL;
     }
     struct rusm__extra *extra = rusm__proc_extra(self);
@@ -161,7 +170,7 @@ int rusm_proc_join(rusm_proc *self, const char *tag, size_t len) {
 
 void rusm_proc_leave(rusm_proc *self, const char *tag, size_t len) {
     struct rusm__extra *extra = atomic_load_explicit(&self->extra, memory_order_relaxed);
-    if (extra && is_word(tag, len)) {
+    if (extra && rusm__is_word(tag, len)) {
         rusm__registry_leave(&rusm_proc_runtime(self)->procs->tags, own_qs(), tag, len,
                              &extra->tags);
     }
@@ -189,6 +198,9 @@ static void reclaim_label(struct rusm__qs_node *node) {
 }
 
 int rusm_proc_set_label(rusm_proc *self, const char *text, size_t len) {
+    if (!text && len) {
+        return RUSM_EINVAL;
+    }
     struct rusm__label *fresh = rusm__label_new(text, len);
     if (!fresh) {
         return RUSM_ENOMEM;

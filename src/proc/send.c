@@ -79,6 +79,7 @@ int rusm__proc_send_marked(rusm_proc *self, rusm_pid to, rusm_msg *msg) {
         return rusm__msg_deliver(rt, to, msg);
     }
     if (rusm__msg_weight(msg) > proc->mailbox.max_bytes) {
+        rusm__count_refused(rt, proc);
         return RUSM_ETOOBIG;
     }
     if (before) { /* nobody asked what became of it */
@@ -89,7 +90,7 @@ int rusm__proc_send_marked(rusm_proc *self, rusm_pid to, rusm_msg *msg) {
 }
 
 int rusm_proc_send(rusm_proc *self, rusm_pid to, rusm_msg *msg) {
-    if (msg->tag != RUSM__TAG_DATA) {
+    if (!msg || msg->tag != RUSM__TAG_DATA) {
         return RUSM_EINVAL; /* as rusm_msg_send */
     }
     msg->from = self->pid;

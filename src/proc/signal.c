@@ -91,10 +91,22 @@ static void accept_monitor(rusm_proc *self, struct rusm__signal *signal) {
     rusm__records_add(&extra->watchers, signal);
 }
 
+/* The reference of a monitor that was made at spawn is its spawner's choice, and may be that of
+ * another monitor: there is at most one such, and it stays. */
+static struct rusm__signal *remove_watcher(struct rusm__extra *extra, uint64_t ref) {
+    struct rusm__signal *record = rusm__records_remove(&extra->watchers, ref);
+    if (record && (record->head.flags & RUSM__MSG_UNCHECKED)) {
+        struct rusm__signal *chosen = record;
+        record = rusm__records_remove(&extra->watchers, ref);
+        rusm__records_add(&extra->watchers, chosen);
+    }
+    return record;
+}
+
 static void accept_demonitor(rusm_proc *self, struct rusm__signal *signal) {
     struct rusm__extra *extra = atomic_load_explicit(&self->extra, memory_order_relaxed);
     if (extra) {
-        rusm__mem_free(rusm__records_remove(&extra->watchers, signal->head.ref));
+        rusm__mem_free(remove_watcher(extra, signal->head.ref));
     }
     rusm_msg_free(&signal->head);
 }
@@ -173,7 +185,7 @@ static void accept_data(rusm_proc *self, struct rusm_msg *msg) {
     if (msg->flags & RUSM__MSG_REPLY) {
         if (msg->ref != self->call_ref) {
             /* The call has given up: nothing of it may stay behind. */
-            rusm__mailbox_discard(&self->mailbox, msg);
+            rusm_msg_free(msg);
             rusm__count(&rusm__proc_local(rusm_proc_runtime(self))->dropped, 1);
             return;
         }
@@ -292,25 +304,27 @@ int rusm_proc_monitor(rusm_proc *self, rusm_pid target, uint64_t *out_ref) {
     return RUSM_OK;
 }
 
-/* Take the DOWN of ref out of the own list, if it is there. */
-static void remove_down(rusm_proc *self, uint64_t ref) {
+/* Take the DOWN of ref out of the own list. False: it is not there. */
+static bool remove_down(rusm_proc *self, uint64_t ref) {
     struct rusm_msg **where = &self->mailbox.first;
-    while (*where && !((*where)->tag == RUSM__TAG_DOWN && (*where)->ref == ref)) {
+    while (*where && !rusm__msg_is_down(*where, ref)) {
         where = &(*where)->next;
     }
-    if (*where) {
-        rusm_msg_free(rusm__mailbox_remove(&self->mailbox, where));
+    if (!*where) {
+        return false;
     }
+    rusm_msg_free(rusm__mailbox_remove(&self->mailbox, where));
+    return true;
 }
 
-void rusm_proc_demonitor(rusm_proc *self, uint64_t ref) {
+int rusm_proc_demonitor(rusm_proc *self, uint64_t ref) {
     struct rusm__extra *extra = atomic_load_explicit(&self->extra, memory_order_relaxed);
     struct rusm__signal *record = extra ? rusm__records_remove(&extra->watched, ref) : NULL;
     if (record) {
         rusm__signal_send(rusm_proc_runtime(self), record->peer, record);
-    } else if (extra) {
-        remove_down(self, ref);
+        return RUSM_OK;
     }
+    return extra && remove_down(self, ref) ? RUSM_OK : RUSM_ENOTFOUND;
 }
 
 int rusm_proc_link(rusm_proc *self, rusm_pid other) {
@@ -377,14 +391,23 @@ int rusm_pid_exit(rusm_runtime *rt, rusm_pid pid, rusm_exit_kind kind, const cha
     bool joined = rusm__read_begin(rt);
     bool delivered = rusm__signal_send(rt, pid, signal);
     rusm__read_end(rt, joined);
+    rusm_proc *running = local ? rusm__running(local) : NULL;
+    if (delivered && running && running->pid == pid) {
+        /* To oneself: acted upon before the call returns, after what had arrived before it. */
+        rusm__proc_accept_new(running);
+    }
     return delivered ? RUSM_OK : RUSM_ENOPROC;
 }
 
-void rusm_proc_set_exit(rusm_proc *self, rusm_exit_kind kind, const char *text) {
+int rusm_proc_set_exit(rusm_proc *self, rusm_exit_kind kind, const char *text) {
+    if (kind < RUSM_EXIT_NORMAL || kind > RUSM_EXIT_NOPROC) {
+        return RUSM_EINVAL;
+    }
     if (self->doomed) {
-        return;
+        return RUSM_EEXITING;
     }
     rusm__reason_unref(self->exit_reason);
     self->exit_kind = (uint8_t)kind;
     self->exit_reason = text && *text ? rusm__reason_new(text, text_bytes(text)) : NULL;
+    return RUSM_OK;
 }

@@ -182,6 +182,21 @@ static int take_pid(rusm_runtime *rt, struct rusm__proc_local *local, rusm_pid *
     return status;
 }
 
+/* Of a process that was never published: it was never started, either. */
+static void give_pid(rusm_runtime *rt, struct rusm__proc_local *local, rusm_pid pid) {
+    struct rusm__procs *procs = rt->procs;
+    if (local) {
+        rusm__table_give(&procs->table, &local->slots, pid);
+        rusm__count(&local->spawned, (uint64_t)-1);
+        return;
+    }
+    struct rusm__proc_local *outside = &procs->locals[rt->sched_count];
+    pthread_mutex_lock(&procs->outside_lock);
+    rusm__table_give(&procs->table, &outside->slots, pid);
+    rusm__count(&outside->spawned, (uint64_t)-1);
+    pthread_mutex_unlock(&procs->outside_lock);
+}
+
 /* A pinned process starts where its creator runs; creators outside take turns. */
 static uint16_t choose_home(rusm_runtime *rt) {
     struct rusm__sched *here = rusm__sched_current_of(rt);
@@ -204,16 +219,46 @@ static void add_first(rusm_runtime *rt, rusm_proc *proc, rusm_msg *first) {
     rusm__count_sent(rt);
 }
 
-static void start(rusm_runtime *rt, rusm_proc *proc, const rusm_spawn_options *opts) {
+/* What a spawn is about. */
+struct birth {
+    rusm_runtime *rt;
+    rusm_proc *proc;
+    const rusm_spawn_options *opts;
+    struct ties *ties; /* NULL: none */
+};
+
+/* Nothing can fail any more. From here on others find the process by its pid. */
+static void publish(void *arg) {
+    const struct birth *birth = arg;
+    rusm_proc *proc = birth->proc;
+    if (birth->ties) {
+        tie(birth->ties, proc, birth->opts->out_monitor);
+    }
     if (proc->task.pinned) {
-        proc->task.home = choose_home(rt);
+        proc->task.home = choose_home(birth->rt);
     }
-    if (opts->first) {
-        add_first(rt, proc, opts->first);
+    if (birth->opts->first) {
+        add_first(birth->rt, proc, birth->opts->first);
     }
-    rusm__table_publish(&rt->procs->table, proc->pid, proc);
-    rusm__sched_ready(rt, &proc->task,
-                      opts->flags & RUSM_SPAWN_NEXT ? RUSM__READY_NEXT : RUSM__READY_TAIL);
+    rusm__table_publish(&birth->rt->procs->table, proc->pid, proc);
+}
+
+/* With a name from the first moment on. RUSM_EEXIST: *out_pid holds it. */
+__attribute__((noinline)) static int publish_named(struct birth *birth, rusm_pid *out_pid) {
+    rusm_proc *proc = birth->proc;
+    struct rusm__extra *extra = rusm__proc_extra(proc);
+    struct rusm__sched *here = rusm__sched_current_of(birth->rt);
+    if (!extra) {
+        return RUSM_ENOMEM;
+    }
+    struct rusm__claim claim = {.text = birth->opts->name,
+                                .len = strlen(birth->opts->name),
+                                .own = &extra->names,
+                                .publish = publish,
+                                .arg = birth,
+                                .out_holder = out_pid};
+    return rusm__registry_claim(&birth->rt->procs->names, here ? rusm__sched_qs(here) : NULL,
+                                proc->pid, &claim);
 }
 
 /* The setting that would help, at most once a second. */
@@ -233,6 +278,10 @@ __attribute__((noinline, cold)) static void tell_full(rusm_runtime *rt) {
 static bool is_valid(const rusm_spawn_options *opts) {
     return opts && opts->size == sizeof(*opts) && opts->ops && opts->ops->step &&
            (!opts->first || opts->first->tag == RUSM__TAG_DATA) &&
+           (!opts->name ||
+            rusm__is_word(opts->name, strnlen(opts->name, RUSM__WORD_MAX_BYTES + 1))) &&
+           opts->mailbox_messages <= RUSM_MAILBOX_MAX_MESSAGES &&
+           opts->mailbox_bytes <= RUSM_MAILBOX_MAX_BYTES &&
            opts->mailbox_policy <= RUSM_MAILBOX_EXIT &&
            !(opts->flags & ~(uint32_t)(RUSM_SPAWN_PINNED | RUSM_SPAWN_NEXT | RUSM_SPAWN_LOGGED |
                                        RUSM_SPAWN_LINK));
@@ -249,6 +298,10 @@ int rusm_proc_spawn(rusm_runtime *rt, const rusm_spawn_options *opts, rusm_pid *
     if (opts->out_monitor) {
         *opts->out_monitor = 0;
     }
+    struct rusm__proc_local *local = rusm__proc_local(rt);
+    if (opts->monitor_by && opts->monitor_by != rusm__running_pid(local)) {
+        return RUSM_EINVAL;
+    }
     /* relaxed: a stop kills what it finds until nothing is left, so a late start is found too */
     if (atomic_load_explicit(&rt->procs->closing, memory_order_relaxed)) {
         return RUSM_ESTATE;
@@ -258,7 +311,6 @@ int rusm_proc_spawn(rusm_runtime *rt, const rusm_spawn_options *opts, rusm_pid *
         return RUSM_ENOMEM;
     }
     init(proc, rt, opts);
-    struct rusm__proc_local *local = rusm__proc_local(rt);
     struct ties ties; /* looked at only if there are any */
     bool tied = (opts->flags & RUSM_SPAWN_LINK) || opts->out_monitor;
     if (tied) {
@@ -271,6 +323,14 @@ int rusm_proc_spawn(rusm_runtime *rt, const rusm_spawn_options *opts, rusm_pid *
     if (status == RUSM_OK) {
         status = take_pid(rt, local, &proc->pid);
     }
+    if (status == RUSM_OK) {
+        struct birth birth = {rt, proc, opts, tied ? &ties : NULL};
+        if (!opts->name) {
+            publish(&birth);
+        } else if ((status = publish_named(&birth, out_pid)) != RUSM_OK) {
+            give_pid(rt, local, proc->pid);
+        }
+    }
     if (status) {
         if (tied) {
             free_ties(&ties);
@@ -281,11 +341,8 @@ int rusm_proc_spawn(rusm_runtime *rt, const rusm_spawn_options *opts, rusm_pid *
         }
         return status;
     }
-    if (tied) {
-        tie(&ties, proc, opts->out_monitor);
-    }
-    rusm_pid pid = proc->pid; /* the process may be gone once it was started */
-    start(rt, proc, opts);
-    *out_pid = pid;
+    *out_pid = proc->pid; /* the process may be gone once it is queued */
+    rusm__sched_ready(rt, &proc->task,
+                      opts->flags & RUSM_SPAWN_NEXT ? RUSM__READY_NEXT : RUSM__READY_TAIL);
     return RUSM_OK;
 }

@@ -244,7 +244,7 @@ int rusm_timer_send_name(rusm_runtime *rt, uint64_t deadline_ns, const char *nam
                          rusm_msg *msg, rusm_timer *out_timer) {
     struct rusm__timer_cargo cargo = {.msg = msg, .to_name = true};
     *out_timer = 0;
-    if (msg->tag != RUSM__TAG_DATA || !name || len < 1 || len > RUSM__WORD_MAX_BYTES) {
+    if (msg->tag != RUSM__TAG_DATA || !rusm__is_word(name, len)) {
         return RUSM_EINVAL;
     }
     cargo.to.name = rusm__mem_try_alloc(sizeof(*cargo.to.name) + len);

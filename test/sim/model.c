@@ -65,6 +65,9 @@ void model_mail_sent(unsigned number, int status) {
     struct mail *mail = &model.mails[number];
     struct actor *to = &model.actors[mail->to];
     sim_note((uint64_t)(unsigned)-status);
+    if (mail->kind == REPLY && status != RUSM_OK && status != RUSM_ENOPROC) {
+        sim_fail("reply %u was refused (%d)", number, status);
+    }
     mail->state = status == RUSM_OK ? ACCEPTED : REFUSED;
     switch (status) {
     case RUSM_OK:
@@ -72,7 +75,7 @@ void model_mail_sent(unsigned number, int status) {
         return;
     case RUSM_EFULL:
         model.refused++;
-        if (!to->cap || (to->policy == RUSM_MAILBOX_DROP_OLDEST && mail->bytes <= to->cap_bytes)) {
+        if (!to->cap || to->policy == RUSM_MAILBOX_DROP_OLDEST) {
             sim_fail("mail %u: actor %u's mailbox is not full", number, mail->to);
         }
         to->must_die |= to->policy == RUSM_MAILBOX_EXIT;
@@ -83,7 +86,8 @@ void model_mail_sent(unsigned number, int status) {
         }
         break;
     case RUSM_ETOOBIG:
-        if (to->policy != RUSM_MAILBOX_BLOCK_SENDER || mail->bytes <= to->cap_bytes) {
+        model.refused++;
+        if (!to->cap || mail->bytes <= to->cap_bytes) {
             sim_fail("mail %u is not too big for actor %u", number, mail->to);
         }
         break;

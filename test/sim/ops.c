@@ -174,12 +174,20 @@ static void reply(struct actor *self, rusm_msg *call) {
     rusm_msg *msg = op_new_msg(number);
     if (msg) {
         model.mails[number].call = text.mail;
-        model_mail_sending(number);
         int status = rusm_reply(model.rt, call, msg);
         model_mail_sent(number, status);
         if (status) {
             rusm_msg_free(msg);
         }
+    }
+}
+
+static void expect_one_reply(rusm_msg *call) {
+    rusm_msg *msg;
+    if (rusm_msg_new(0, &msg) == RUSM_OK) {
+        int status = rusm_reply(model.rt, call, msg);
+        expect(status == RUSM_EINVAL, "a second reply", status);
+        rusm_msg_free(msg);
     }
 }
 
@@ -192,8 +200,8 @@ static void answer(struct actor *self, rusm_msg *call) {
     }
     if (call && sim_chance(90)) {
         reply(self, call);
-        if (sim_chance(10)) {
-            reply(self, call);
+        if (!rusm_msg_is_call(call) && sim_chance(10)) {
+            expect_one_reply(call);
         }
     }
     rusm_msg_free(call);
@@ -236,11 +244,10 @@ static void call_answered(struct actor *self, unsigned number, int status, uint6
     if (status == RUSM_ENOPROC && rusm_pid_is_alive(model.rt, model.actors[mail->to].pid)) {
         sim_fail("call %u: its target lives", number);
     }
-    expect(
-        status == RUSM_ETIMEDOUT || status == RUSM_ENOPROC || status == RUSM_EFULL ||
-            status == RUSM_ENOMEM || status == RUSM_EEXITING ||
-            (status == RUSM_ETOOBIG && model.actors[mail->to].policy == RUSM_MAILBOX_BLOCK_SENDER),
-        "call", status);
+    expect(status == RUSM_ETIMEDOUT || status == RUSM_ENOPROC || status == RUSM_EFULL ||
+               status == RUSM_ENOMEM || status == RUSM_EEXITING ||
+               (status == RUSM_ETOOBIG && mail->bytes > model.actors[mail->to].cap_bytes),
+           "call", status);
 }
 
 void op_call(struct actor *self, rusm_proc *proc) {
@@ -258,7 +265,7 @@ void op_call(struct actor *self, rusm_proc *proc) {
     int status = rusm_call(proc, to->pid, &request, deadline_ns, &answer_msg);
     sim_trace("call %u is answered: %d", number, status);
     mail->state = request ? REFUSED : ACCEPTED;
-    model.refused += status == RUSM_EFULL;
+    model.refused += status == RUSM_EFULL || status == RUSM_ETOOBIG;
     to->must_die |= status == RUSM_EFULL && to->policy == RUSM_MAILBOX_EXIT;
     if (request && mail->received) {
         sim_fail("call %u was refused (%d) and received", number, status);
@@ -310,7 +317,7 @@ static void op_link(struct actor *self, rusm_proc *proc, struct actor *other) {
 
 static void op_unlink(struct actor *self, rusm_proc *proc, struct actor *other) {
     rusm_msg *msg;
-    while (!self->is_fiber && (msg = rusm_proc_receive(proc)) != NULL) {
+    while (!self->is_fiber && (msg = rusm__proc_receive(proc)) != NULL) { /* all of it */
         op_handle(self, proc, msg);
     }
     model.unlink_calls[self->index][other->index] = 1;

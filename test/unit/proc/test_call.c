@@ -55,7 +55,7 @@ static rusm_pid start_fiber(rusm_fiber_main body, void *arg) {
     return pid;
 }
 
-static void reply_with(const rusm_msg *call, const char *text) {
+static void reply_with(rusm_msg *call, const char *text) {
     rusm_msg *reply = text_msg(text);
     if (rusm_reply(rt, call, reply) != RUSM_OK) {
         rusm_msg_free(reply);

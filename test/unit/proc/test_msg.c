@@ -45,7 +45,7 @@ static void msg_stays_with_the_sender_on_failure(void **state) {
     rusm_msg *msg;
     assert_int_equal(rusm_msg_new(200, &msg), RUSM_OK);
     memset(rusm_msg_data(msg), 7, 200);
-    assert_int_equal(rusm_msg_send(rt, puppet.pid, msg), RUSM_EFULL);
+    assert_int_equal(rusm_msg_send(rt, puppet.pid, msg), RUSM_ETOOBIG);
     assert_int_equal(rusm_msg_send(rt, 99999, msg), RUSM_ENOPROC);
     assert_int_equal(rusm_msg_data(msg)[199], 7);
     rusm_msg_free(msg);

@@ -25,7 +25,8 @@ static int stop(void **state) {
 struct gate {
     _Atomic unsigned may_take;
     _Atomic unsigned taken;
-    _Atomic bool quits; /* ends instead */
+    _Atomic bool quits;       /* ends instead */
+    _Atomic rusm_pid watches; /* to be monitored first */
     rusm_pid pid;
     char texts[64][8];
 };
@@ -34,6 +35,11 @@ static rusm_step gate_step(rusm_proc *self, void *body) {
     struct gate *gate = body;
     if (atomic_load(&gate->quits)) {
         return RUSM_STEP_EXIT;
+    }
+    rusm_pid target = atomic_exchange(&gate->watches, 0);
+    uint64_t ref;
+    if (target) {
+        assert_int_equal(rusm_proc_monitor(self, target, &ref), RUSM_OK);
     }
     while (atomic_load(&gate->taken) < atomic_load(&gate->may_take)) {
         rusm_msg *msg = rusm_proc_receive(self);
@@ -138,7 +144,7 @@ static void drop_oldest_is_bounded_in_bytes(void **state) {
     strcpy((char *)rusm_msg_data(msg), "big");
     assert_int_equal(rusm_msg_send(rt, gate.pid, msg), RUSM_OK);
     assert_int_equal(rusm_msg_new(1000, &msg), RUSM_OK); /* never fits: displaces nothing */
-    assert_int_equal(rusm_msg_send(rt, gate.pid, msg), RUSM_EFULL);
+    assert_int_equal(rusm_msg_send(rt, gate.pid, msg), RUSM_ETOOBIG);
     rusm_msg_free(msg);
     let_through(&gate, 1);
     expect(&gate, 1);
@@ -161,11 +167,10 @@ static void drop_oldest_never_drops_signals(void **state) {
     struct gate gate;
     static struct puppet brief;
     start_gate(&gate, RUSM_MAILBOX_DROP_OLDEST, 2);
-    puppet_prepare(&brief, rt);
-    rusm_spawn_options options = puppet_options(&brief);
-    options.monitor_by = gate.pid;
-    options.monitor_ref = 1;
-    assert_int_equal(rusm_proc_spawn(rt, &options, &brief.pid), RUSM_OK);
+    puppet_start(&brief, rt);
+    atomic_store(&gate.watches, brief.pid);
+    assert_true(rusm__proc_wake(rt, gate.pid));
+    WAIT_FOR(info_of(brief.pid).monitors == 1);
     assert_int_equal(send_number(gate.pid, 0), RUSM_OK);
     puppet_end_with(&brief, RUSM_EXIT_NORMAL, NULL);
     nap_ms(2); /* the DOWN is sent after the process is counted out */

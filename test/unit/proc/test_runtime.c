@@ -289,7 +289,7 @@ static void stats_count(void **state) {
     assert_int_equal(rusm_proc_spawn(rt, &options, &b.pid), RUSM_OK);
     char text[300] = {0};
     memset(text, 'x', 299);
-    assert_int_equal(send_text(rt, b.pid, text), RUSM_EFULL);
+    assert_int_equal(send_text(rt, b.pid, text), RUSM_ETOOBIG);
     puppet_wait_mail(&b, 0);
     assert_int_equal(send_text(rt, a.pid, "one"), RUSM_OK);
     puppet_wait_mail(&a, 0);

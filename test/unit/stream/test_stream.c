@@ -404,7 +404,7 @@ static void a_full_mailbox_refuses_a_stream(void **state) {
     rusm_pid from;
     keeper_start(&writer, rt);
     keeper_start_with(&reader, rt, &(rusm_spawn_options){.mailbox_bytes = 3000});
-    assert_int_equal(open_with(&writer, reader.puppet.pid, 0, 3001, &in[0]), RUSM_EFULL);
+    assert_int_equal(open_with(&writer, reader.puppet.pid, 0, 3001, &in[0]), RUSM_ETOOBIG);
     puppet_settle(&reader.puppet);
     struct act look = look_of(&writer, 0);
     assert_int_equal(look.usage.ends, 0);
