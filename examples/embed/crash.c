@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* A calculator that crashes on a division by zero, and a supervisor that starts it again.
  *
- * Shows a supervised child, calls to a process that may fall, and an orderly stop. The client does
- * not guard against the crash: it sees that its call failed, and asks the next incarnation. */
+ * Shows a supervised child, calls to a process that may fall, a sink for the log, and an orderly
+ * stop. The client does not guard against the crash: it sees that its call failed, and asks the
+ * next incarnation. */
 #include <rusm/rusm.h>
 
 #include <semaphore.h>
@@ -24,6 +25,21 @@ static void check(int code, const char *what) {
         fprintf(stderr, "%s: %s\n", what, rusm_error_text(code));
         exit(EXIT_FAILURE);
     }
+}
+
+/* ---- the log ---- */
+
+/* Called by the log's own thread; a server would write each record to its journal. Kept for the
+ * end here, as the lines of several threads come in no fixed order. */
+static void keep_last(const rusm_log_record *record, void *arg) {
+    if (strcmp(record->verb, "sup") == 0)
+        snprintf(arg, 256, "%s: %s", record->who, record->text);
+}
+
+static void start_log(char last[256]) {
+    rusm_log_options options = {
+        .size = sizeof options, .level = RUSM_LOG_WARN, .sink = keep_last, .arg = last};
+    check(rusm_log_start(&options), "log");
 }
 
 /* ---- the calculator: a fiber ---- */
@@ -125,6 +141,8 @@ static rusm_supervisor *start_supervisor(rusm_runtime *runtime) {
 int main(void) {
     rusm_runtime *runtime;
     rusm_pid client;
+    char last[256] = "";
+    start_log(last);
     sem_init(&client_done, 0, 0);
     check(rusm_runtime_start(NULL, &runtime), "start");
     rusm_supervisor *supervisor = start_supervisor(runtime);
@@ -135,6 +153,8 @@ int main(void) {
     check(rusm_supervisor_stop(NULL, supervisor, RUSM_FOREVER), "stop");
     rusm_supervisor_free(supervisor);
     rusm_runtime_stop(runtime);
+    check(rusm_log_stop(), "log"); /* from here on `last` is ours again */
+    printf("%s\n", last);
     sem_destroy(&client_done);
     return EXIT_SUCCESS;
 }

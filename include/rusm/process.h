@@ -74,7 +74,7 @@ typedef struct rusm_spawn_options {
 enum {
     RUSM_SPAWN_PINNED = 1u << 0, /* never leaves the scheduler that it starts on */
     RUSM_SPAWN_NEXT = 1u << 1,   /* run it next on this scheduler, before other queued work */
-    RUSM_SPAWN_LOGGED = 1u << 2, /* its end goes to the log (named components) */
+    RUSM_SPAWN_LOGGED = 1u << 2, /* its end goes to the log however it ends, not only a crash */
     RUSM_SPAWN_LINK = 1u << 3,   /* linked to the calling process from the first moment on, as by
                                   * rusm_proc_link. RUSM_ESTATE if no process calls */
 };

@@ -64,8 +64,8 @@ typedef struct rusm_runtime_options {
     uint32_t mailbox_messages;          /* 0 = 1,048,576 */
     uint64_t mailbox_bytes;             /* 0 = 256 MiB */
     rusm_mailbox_policy mailbox_policy; /* default per process; 0 = RUSM_MAILBOX_REFUSE */
-    /* A step that runs longer than this is told to the log, once, with pid and label: it holds up
-     * what is queued behind it. 0 = 250; RUSM_WATCHDOG_OFF */
+    /* A step that runs longer than this is told to the log (rusm/log.h), once, with pid and label:
+     * it holds up what is queued behind it. 0 = 250; RUSM_WATCHDOG_OFF */
     uint32_t watchdog_ms;
 } rusm_runtime_options;
 

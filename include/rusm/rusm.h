@@ -6,6 +6,7 @@
 #include "rusm/error.h"
 #include "rusm/export.h"
 #include "rusm/fiber.h"
+#include "rusm/log.h"
 #include "rusm/msg.h"
 #include "rusm/node.h"
 #include "rusm/process.h"

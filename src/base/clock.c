@@ -31,6 +31,12 @@ int64_t rusm__clock_unix_s(void) {
     return (int64_t)now.tv_sec;
 }
 
+int64_t rusm__clock_unix_ns(void) {
+    struct timespec now = {0};
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * (int64_t)RUSM__SECOND + now.tv_nsec;
+}
+
 uint64_t rusm__deadline_ms(uint64_t now_ns, uint64_t ms) {
     uint64_t room = now_ns >= RUSM__NEVER ? 0 : RUSM__NEVER - 1 - now_ns;
     if (ms > room / RUSM__MS)

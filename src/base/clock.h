@@ -15,8 +15,9 @@ uint64_t rusm__clock_ns(void);
 /* CPU time that the calling thread has used, in nanoseconds. */
 uint64_t rusm__clock_thread_cpu_ns(void);
 
-/* Seconds since 1970, UTC. */
+/* Since 1970, UTC. */
 int64_t rusm__clock_unix_s(void);
+int64_t rusm__clock_unix_ns(void);
 
 /* now + ms, never past RUSM__NEVER - 1. */
 uint64_t rusm__deadline_ms(uint64_t now_ns, uint64_t ms);

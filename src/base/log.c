@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The log: the level gate, the writer thread, starting and stopping.
+/* The log: the level gate, the writer thread, starting and stopping. Its public side is log_api.c.
  *
  * A thread that logs makes its line, queues it and wakes the writer if that sleeps; it never
  * touches the descriptor. The writer joins whole lines up to PIPE_BUF bytes, which a pipe takes in
@@ -18,9 +18,12 @@
  * left behind (it ends by itself once its write returns) and the log cannot be started again. A
  * writer that only was not given the processor is waited for, as it always ends.
  *
+ * A sink takes the place of the descriptor: the writer calls it line by line and waits for it, also
+ * at the stop, so that it is not called once the stop has returned.
+ *
  * All signals are blocked in the writer; so a closed pipe is EPIPE and no SIGPIPE.
  *
- *   life_lock   guards users, thread, stuck; held by start, stop and set_level only
+ *   life_lock   guards users, thread, stuck, by_program; held by start, stop and set_level only
  *   done_lock   guards nothing but the sleep of flush and stop on done_cond */
 #include "base/log.h"
 
@@ -31,7 +34,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include "rusm/error.h"
@@ -48,6 +50,11 @@ static pthread_mutex_t life_lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned users;   /* starts without their stop */
 static pthread_t thread; /* the writer, while users > 0 */
 static bool stuck;       /* a writer was left behind */
+static bool by_program;  /* one of the users is the program itself (rusm__log_open) */
+
+/* This is the writer: it must not wait for itself, and what its sink logs is left out, since each
+ * line would bring another one. */
+static _Thread_local bool is_writer;
 
 static pthread_mutex_t done_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t done_cond; /* on the monotonic clock; made by the first start */
@@ -68,6 +75,8 @@ static struct rusm__log_wake wake; /* opened by the first start */
 
 /* The writer thread only; the stopping thread after the join. */
 static struct {
+    rusm_log_sink sink; /* instead of `to`, unless NULL; it and arg are set before the start */
+    void *arg;
     struct rusm__log_out to;
     bool colours;
     uint64_t reported; /* of `dropped`, told in a line */
@@ -102,7 +111,7 @@ static void wake_writer(void) {
 
 void rusm__log_bytes(enum rusm__log_level level, const char *who, const char *verb,
                      const void *text, size_t len) {
-    if (!rusm__log_wants(level))
+    if (!rusm__log_wants(level) || is_writer)
         return;
     struct rusm__log_line *line = rusm__log_line_new(level, who, verb, text, len);
     if (!line || !rusm__log_ring_push(&ring, line)) {
@@ -158,11 +167,16 @@ static void tell_watchers(void) {
     pthread_mutex_unlock(&done_lock);
 }
 
+/* acquire: pairs with the store in stop_writer. */
+static bool must_give_up(void) {
+    return atomic_load_explicit(&giving_up, memory_order_acquire);
+}
+
 /* Write out all of it, waiting for the reader. False: the descriptor is of no more use, or the
- * stop will not wait longer. acquire: pairs with the store in stop_writer. */
+ * stop will not wait longer. */
 static bool write_all(const unsigned char *data, size_t len) {
     while (len) {
-        if (atomic_load_explicit(&giving_up, memory_order_acquire))
+        if (must_give_up())
             return false;
         /* relaxed: read by a stop that wants to know whether we move at all (is_caught). */
         atomic_fetch_add_explicit(&writes, 1, memory_order_relaxed);
@@ -189,6 +203,23 @@ static void write_out(void) {
     tell_watchers();
 }
 
+/* Give line, which stands for `count` lines of others, to the sink. */
+static void deliver(const struct rusm__log_line *line, size_t count) {
+    const rusm_log_record record = {.size = sizeof(record),
+                                    .level = (rusm_log_level)line->level,
+                                    .unix_ns = line->unix_ns,
+                                    .who = line->bytes,
+                                    .verb = rusm__log_line_verb(line),
+                                    .text = rusm__log_line_text(line)};
+    if (must_give_up())
+        count_dropped(count);
+    else
+        writer.sink(&record, writer.arg);
+    /* release: the sink has it; pairs with the acquire in is_flushed. */
+    atomic_fetch_add_explicit(&written, count, memory_order_release);
+    tell_watchers();
+}
+
 /* Take line, which stands for `count` lines of others, into what goes out; what is there goes
  * first if a pipe would tear the two together. */
 static void gather(struct rusm__log_line *line, size_t count) {
@@ -207,6 +238,16 @@ static void gather(struct rusm__log_line *line, size_t count) {
     writer.lines += count;
 }
 
+/* Takes line, which stands for `count` lines of others, to wherever lines go. */
+static void take(struct rusm__log_line *line, size_t count) {
+    if (writer.sink) {
+        deliver(line, count);
+        rusm__mem_free(line);
+    } else {
+        gather(line, count);
+    }
+}
+
 /* Our own line about lost ones is not counted itself. False: there is nothing to tell. */
 static bool gather_report(void) {
     uint64_t now = rusm__log_dropped();
@@ -221,7 +262,7 @@ static bool gather_report(void) {
     if (!line)
         return false; /* tried again when the next line wakes us */
     writer.reported = now;
-    gather(line, 0);
+    take(line, 0);
     return true;
 }
 
@@ -230,7 +271,7 @@ static bool work(void) {
     struct rusm__log_line *line;
     bool any = false;
     while ((line = rusm__log_ring_pop(&ring))) {
-        gather(line, 1);
+        take(line, 1);
         any = true;
     }
     any |= gather_report();
@@ -261,6 +302,7 @@ static void sleep_if_idle(void) {
 
 static void *writer_main(void *unused) {
     (void)unused;
+    is_writer = true;
     for (;;) {
         bool last = must_stop(); /* before the look into the ring, so the last look sees all */
         if (work())
@@ -287,8 +329,7 @@ static bool is_flushed(size_t goal) {
 }
 
 /* Sleep until `reached` answers true or the time is over; returns its last answer. */
-static bool wait_until(bool (*reached)(size_t), size_t goal, unsigned timeout_ms) {
-    uint64_t end_ns = rusm__deadline_ms(rusm__clock_ns(), timeout_ms);
+static bool wait_until(bool (*reached)(size_t), size_t goal, uint64_t end_ns) {
     struct timespec end = {.tv_sec = (time_t)(end_ns / RUSM__SECOND),
                            .tv_nsec = (long)(end_ns % RUSM__SECOND)};
     atomic_fetch_add_explicit(&watchers, 1, memory_order_acq_rel); /* see tell_watchers */
@@ -304,13 +345,25 @@ static bool wait_until(bool (*reached)(size_t), size_t goal, unsigned timeout_ms
     return answer;
 }
 
-bool rusm__log_flush(unsigned timeout_ms) {
+static uint64_t in_ms(unsigned ms) {
+    return rusm__deadline_ms(rusm__clock_ns(), ms);
+}
+
+int rusm__log_flush_until(uint64_t deadline_ns) {
+    if (is_writer)
+        return RUSM_ESTATE;
     pthread_mutex_lock(&life_lock);
     bool running = users > 0;
     pthread_mutex_unlock(&life_lock);
+    if (!running)
+        return RUSM_ESTATE;
     /* relaxed: lines that this thread queued are before its own load. */
     size_t goal = atomic_load_explicit(&ring.tail, memory_order_relaxed);
-    return running ? wait_until(is_flushed, goal, timeout_ms) : is_flushed(goal);
+    return wait_until(is_flushed, goal, deadline_ns) ? RUSM_OK : RUSM_ETIMEDOUT;
+}
+
+bool rusm__log_flush(unsigned timeout_ms) {
+    return rusm__log_flush_until(in_ms(timeout_ms)) == RUSM_OK;
 }
 
 /* ---- starting and stopping ---- */
@@ -343,13 +396,22 @@ static int start_thread(void) {
     return error ? RUSM_EIO : RUSM_OK;
 }
 
-static int start_writer(int fd) {
+/* Where the writer writes to: a sink, or a descriptor. */
+static void set_target(int fd, rusm_log_sink sink, void *arg) {
+    writer.sink = sink;
+    writer.arg = arg;
+    writer.to = (struct rusm__log_out){.fd = fd};
+    if (!sink)
+        rusm__log_out_open(&writer.to, fd);
+    writer.colours = !sink && isatty(fd) == 1;
+}
+
+static int start_writer(int fd, rusm_log_sink sink, void *arg) {
     int result = stuck ? RUSM_EIO : init_once();
     if (result < 0)
         return result;
-    rusm__log_out_open(&writer.to, fd);
-    writer.colours = isatty(fd) == 1;
-    writer.reported = 0;
+    set_target(fd, sink, arg);
+    writer.reported = writer.tried = 0;
     /* relaxed: the writer starts after these; pthread_create orders them. */
     atomic_store_explicit(&dropped, 0, memory_order_relaxed);
     atomic_store_explicit(&stopping, false, memory_order_relaxed);
@@ -361,31 +423,55 @@ static int start_writer(int fd) {
     return result;
 }
 
-int rusm__log_start(int fd, enum rusm__log_level level) {
-    if (fd < 0)
-        return RUSM_EINVAL;
-    pthread_mutex_lock(&life_lock);
-    int result = users ? RUSM_OK : start_writer(fd);
+/* One more user. With the lock. */
+static int join(int fd, rusm_log_sink sink, void *arg, enum rusm__log_level level) {
+    int result = users ? RUSM_OK : start_writer(fd, sink, arg);
     if (result == RUSM_OK) {
         users++;
         atomic_store_explicit(&gate, (int)level, memory_order_relaxed); /* see log_wants */
     }
+    return result;
+}
+
+int rusm__log_start(int fd, enum rusm__log_level level) {
+    if (fd < 0)
+        return RUSM_EINVAL;
+    if (is_writer)
+        return RUSM_ESTATE;
+    pthread_mutex_lock(&life_lock);
+    int result = join(fd, NULL, NULL, level);
     pthread_mutex_unlock(&life_lock);
     return result;
 }
 
-void rusm__log_set_level(enum rusm__log_level level) {
+int rusm__log_open(int fd, rusm_log_sink sink, void *arg, enum rusm__log_level level) {
+    if (fd < 0)
+        return RUSM_EINVAL;
+    if (is_writer)
+        return RUSM_ESTATE;
     pthread_mutex_lock(&life_lock);
+    int result = users ? RUSM_EBUSY : join(fd, sink, arg, level);
+    by_program = by_program || result == RUSM_OK;
+    pthread_mutex_unlock(&life_lock);
+    return result;
+}
+
+int rusm__log_set_level(enum rusm__log_level level) {
+    if (is_writer)
+        return RUSM_ESTATE;
+    pthread_mutex_lock(&life_lock);
+    int result = users ? RUSM_OK : RUSM_ESTATE;
     if (users)
         atomic_store_explicit(&gate, (int)level, memory_order_relaxed); /* see log_wants */
     pthread_mutex_unlock(&life_lock);
+    return result;
 }
 
 /* The writer was told to give up and is still inside of the write that it was in GIVE_UP_MS ago. A
  * writer that is merely slow, on a busy machine, is waited for. */
 static bool is_caught(void) {
     size_t before = atomic_load_explicit(&writes, memory_order_relaxed);
-    return !wait_until(is_finished, 0, GIVE_UP_MS) && writer.to.may_block && before % 2 &&
+    return !wait_until(is_finished, 0, in_ms(GIVE_UP_MS)) && writer.to.may_block && before % 2 &&
            atomic_load_explicit(&writes, memory_order_relaxed) == before;
 }
 
@@ -395,7 +481,7 @@ static void stop_writer(void) {
     atomic_store_explicit(&gate, RUSM__LOG_OFF, memory_order_relaxed); /* see log_wants */
     atomic_store_explicit(&stopping, true, memory_order_release);      /* see must_stop */
     rusm__log_wake_up(&wake);
-    if (!wait_until(is_finished, 0, STOP_MS)) {
+    if (!wait_until(is_finished, 0, in_ms(STOP_MS))) {
         atomic_store_explicit(&giving_up, true, memory_order_release); /* see write_all */
         rusm__log_wake_up(&wake);
     }
@@ -406,41 +492,35 @@ static void stop_writer(void) {
             return;
         }
     pthread_join(thread, NULL);
-    rusm__log_out_close(&writer.to);
+    rusm__log_out_close(&writer.to); /* nothing to close for a sink */
     rusm__buf_fini(&writer.out);
     rusm__buf_fini(&writer.line);
 }
 
-void rusm__log_stop(void) {
-    pthread_mutex_lock(&life_lock);
+/* With the lock. */
+static void leave(void) {
     if (users > 0 && --users == 0)
         stop_writer();
+}
+
+void rusm__log_stop(void) {
+    if (is_writer)
+        return;
+    pthread_mutex_lock(&life_lock);
+    if (users > by_program) /* the program's own start is not ours to undo */
+        leave();
     pthread_mutex_unlock(&life_lock);
 }
 
-/* ---- names of levels ---- */
-
-static bool is_blank(char c) {
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
-bool rusm__log_parse_level(const char *text, size_t len, enum rusm__log_level *out_level) {
-    static const struct {
-        const char *name;
-        enum rusm__log_level level;
-    } names[] = {
-        {"off", RUSM__LOG_OFF},      {"error", RUSM__LOG_ERROR}, {"warn", RUSM__LOG_WARN},
-        {"warning", RUSM__LOG_WARN}, {"info", RUSM__LOG_INFO},   {"debug", RUSM__LOG_DEBUG},
-        {"trace", RUSM__LOG_DEBUG},
-    };
-    while (len && is_blank(text[len - 1]))
-        len--;
-    for (; len && is_blank(*text); len--)
-        text++;
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (strlen(names[i].name) == len && strncasecmp(names[i].name, text, len) == 0) {
-            *out_level = names[i].level;
-            return true;
-        }
-    return false;
+int rusm__log_close(void) {
+    if (is_writer)
+        return RUSM_ESTATE;
+    pthread_mutex_lock(&life_lock);
+    int result = !by_program ? RUSM_ESTATE : users > 1 ? RUSM_EBUSY : RUSM_OK;
+    if (result == RUSM_OK) {
+        by_program = false;
+        leave();
+    }
+    pthread_mutex_unlock(&life_lock);
+    return result;
 }

@@ -16,13 +16,21 @@
 /* ---- a line: one allocation, made by the thread that logs, freed by the writer ---- */
 
 struct rusm__log_line {
-    int64_t unix_s;
+    int64_t unix_ns;
     enum rusm__log_level level;
     uint32_t who_len;
     uint32_t verb_len;
     uint32_t text_len;
-    char bytes[]; /* who, verb, text, all clean; no terminators */
+    char bytes[]; /* who, verb, text, all clean, each with a zero byte behind it */
 };
+
+static inline const char *rusm__log_line_verb(const struct rusm__log_line *line) {
+    return line->bytes + line->who_len + 1;
+}
+
+static inline const char *rusm__log_line_text(const struct rusm__log_line *line) {
+    return rusm__log_line_verb(line) + line->verb_len + 1;
+}
 
 /* Bytes of a text, who or verb that are looked at. */
 #define RUSM__LOG_TEXT_MAX 8192u

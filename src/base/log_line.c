@@ -76,22 +76,26 @@ struct rusm__log_line *rusm__log_line_new(enum rusm__log_level level, const char
                        clean(NULL, text, text_len)};
     size_t more_len = text_len < len ? sizeof more - 1 : 0;
     struct rusm__log_line *line =
-        rusm__mem_try_alloc(sizeof *line + sizes[0] + sizes[1] + sizes[2] + more_len);
+        rusm__mem_try_alloc(sizeof *line + sizes[0] + sizes[1] + sizes[2] + more_len + 3);
     if (!line)
         return NULL;
-    *line = (struct rusm__log_line){.unix_s = rusm__clock_unix_s(), .level = level};
+    *line = (struct rusm__log_line){.unix_ns = rusm__clock_unix_ns(), .level = level};
     line->who_len = (uint32_t)sizes[0];
     line->verb_len = (uint32_t)sizes[1];
     line->text_len = (uint32_t)(sizes[2] + more_len);
-    clean(line->bytes, who, who_len);
-    clean(line->bytes + sizes[0], verb, verb_len);
-    clean(line->bytes + sizes[0] + sizes[1], text, text_len);
-    memcpy(line->bytes + sizes[0] + sizes[1] + sizes[2], more, more_len);
+    char *to = line->bytes;
+    to += clean(to, who, who_len);
+    *to++ = '\0';
+    to += clean(to, verb, verb_len);
+    *to++ = '\0';
+    to += clean(to, text, text_len);
+    memcpy(to, more, more_len);
+    to[more_len] = '\0';
     return line;
 }
 
 size_t rusm__log_line_bytes(const struct rusm__log_line *line) {
-    return sizeof *line + line->who_len + line->verb_len + line->text_len;
+    return sizeof *line + line->who_len + line->verb_len + line->text_len + 3;
 }
 
 /* ---- printing ---- */
@@ -140,7 +144,8 @@ static void add_field(struct rusm__buf *out, const char *code, const char *text,
     rusm__buf_add_char(out, ' ');
 }
 
-static void add_time(struct rusm__buf *out, const char *code, int64_t unix_s) {
+static void add_time(struct rusm__buf *out, const char *code, int64_t unix_ns) {
+    int64_t unix_s = unix_ns / (int64_t)RUSM__SECOND - (unix_ns % (int64_t)RUSM__SECOND < 0);
     unsigned second = (unsigned)((unix_s % DAY_S + DAY_S) % DAY_S); /* also before 1970 */
     const unsigned parts[3] = {second / 3600, second / 60 % 60, second % 60};
     char text[8];
@@ -208,8 +213,8 @@ static void paint_counts(struct rusm__buf *out, const char *text, size_t len) {
 
 /* Only the node's own lines have a shape to colour; everything else stays as its writer meant. */
 static void paint_text(struct rusm__buf *out, const struct rusm__log_line *line, const char *code) {
-    const char *verb = line->bytes + line->who_len;
-    const char *text = verb + line->verb_len;
+    const char *verb = rusm__log_line_verb(line);
+    const char *text = rusm__log_line_text(line);
     if (!rusm__str_is(line->bytes, line->who_len, "rusm"))
         paint(out, line->level == RUSM__LOG_DEBUG ? DIM : PLAIN, text, line->text_len);
     else if (rusm__str_is(verb, line->verb_len, "spawn"))
@@ -223,14 +228,14 @@ static void paint_text(struct rusm__buf *out, const struct rusm__log_line *line,
 }
 
 void rusm__log_line_print(const struct rusm__log_line *line, bool colours, struct rusm__buf *out) {
-    const char *verb = line->bytes + line->who_len;
+    const char *verb = rusm__log_line_verb(line);
     const char *code = colours ? colour_of(line->level, verb, line->verb_len) : PLAIN;
-    add_time(out, colours ? GREY : PLAIN, line->unix_s);
+    add_time(out, colours ? GREY : PLAIN, line->unix_ns);
     add_field(out, colours ? DIM_PINK : PLAIN, line->bytes, line->who_len, WHO_COLUMNS);
     add_field(out, code, verb, line->verb_len, VERB_COLUMNS);
     if (colours)
         paint_text(out, line, code);
     else
-        rusm__buf_add(out, verb + line->verb_len, line->text_len);
+        rusm__buf_add(out, rusm__log_line_text(line), line->text_len);
     rusm__buf_add_char(out, '\n');
 }

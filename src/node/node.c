@@ -16,7 +16,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "proc/proc.h"
-#include "sandbox/lines.h"
 
 #define DRAIN_MS 1000
 
@@ -58,8 +57,6 @@ static int start_runtime(rusm_node *node, const rusm_node_options *options) {
     int code = rusm_runtime_start(&runtime, &node->runtime);
     if (code < 0)
         rusm__node_fail(node, "cannot start the schedulers: %s", rusm_error_text(code));
-    else
-        rusm__runtime_set_exit_log(node->runtime, rusm__line_exit);
     return code;
 }
 

@@ -10,6 +10,7 @@
  * anybody is told. Monitors and links that were on their way are told with the others. Mail that
  * arrives until the mailbox is closed is dropped with the rest. */
 #include "base/assert.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "proc/proc_impl.h"
 
@@ -32,13 +33,18 @@ static void free_words(rusm_proc *self, struct rusm__procs *procs, struct rusm__
     }
 }
 
-static void log_end(rusm_proc *self, const struct rusm__procs *procs) {
-    if (!self->logged || !procs->exit_log) {
+/* What went wrong is told of everybody, an end as it should be of those who asked for it. */
+static void log_end(const rusm_proc *self) {
+    enum rusm__log_level level = self->exit_kind == RUSM_EXIT_NORMAL   ? RUSM__LOG_INFO
+                                 : self->exit_kind == RUSM_EXIT_KILLED ? RUSM__LOG_WARN
+                                                                       : RUSM__LOG_ERROR;
+    if ((level != RUSM__LOG_ERROR && !self->logged) || !rusm__log_wants(level)) {
         return;
     }
-    struct rusm__label *label = atomic_load_explicit(&self->label, memory_order_relaxed);
-    procs->exit_log(self->pid, label ? label->text : "", (rusm_exit_kind)self->exit_kind,
-                    self->exit_reason ? self->exit_reason->text : "");
+    const char *text = self->exit_reason ? self->exit_reason->text : "";
+    rusm__log(level, "rusm", "exit", "%s#%llu  %s%s%s", rusm__proc_name(self),
+              (unsigned long long)self->pid, rusm_exit_kind_name((rusm_exit_kind)self->exit_kind),
+              *text ? ": " : "", text);
 }
 
 static void tell_down(rusm_proc *self, rusm_runtime *rt, struct rusm__signal *record) {
@@ -164,7 +170,7 @@ void rusm__proc_finish(rusm_proc *self) {
 
     self->doomed = true; /* whatever `drop` does, the reason stays */
     free_words(self, procs, qs);
-    log_end(self, procs);
+    log_end(self);
     if (self->wake_ns != UINT64_MAX) {
         rusm_timer_cancel(rt, self->wake_timer);
     }

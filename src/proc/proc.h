@@ -26,11 +26,6 @@ rusm_msg *rusm__proc_receive(rusm_proc *self);
 /* The body of the running process, and its label ("" if none). */
 void *rusm__proc_body(rusm_proc *self);
 
-/* Called on a scheduler when a process with RUSM_SPAWN_LOGGED ended. Set before the first spawn. */
-typedef void (*rusm__exit_log)(rusm_pid pid, const char *label, rusm_exit_kind kind,
-                               const char *text);
-void rusm__runtime_set_exit_log(rusm_runtime *rt, rusm__exit_log log);
-
 /* The running process' mailbox holds bytes of this much (see process-info). */
 uint32_t rusm__proc_mail_depth(const rusm_proc *self);
 

@@ -103,7 +103,6 @@ struct rusm__procs {
     uint64_t default_bytes;
     uint8_t default_policy;
     struct rusm__watchdog watchdog;
-    rusm__exit_log exit_log;
     _Atomic uint64_t next_full_ns; /* when a full table is told to the log again */
     _Atomic bool closing;          /* no process starts any more */
 };
@@ -116,6 +115,13 @@ static inline void rusm__count(_Atomic uint64_t *counter, uint64_t more) {
 }
 
 /* ---- access ---- */
+
+/* For the log. acquire: the label's text, which another thread may have set meanwhile; pairs with
+ * the release in rusm_proc_set_label. In a read section, or the process itself. */
+static inline const char *rusm__proc_name(const rusm_proc *proc) {
+    const struct rusm__label *label = atomic_load_explicit(&proc->label, memory_order_acquire);
+    return label ? label->text : proc->ops->name ? proc->ops->name : "process";
+}
 
 /* The local part of the calling scheduler, or NULL on a plain thread. */
 struct rusm__proc_local *rusm__proc_local(const rusm_runtime *rt);

@@ -287,7 +287,3 @@ size_t rusm_runtime_process_count(const rusm_runtime *rt) {
     (void)status;
     return (size_t)(stats.spawned - stats.exited);
 }
-
-void rusm__runtime_set_exit_log(rusm_runtime *rt, rusm__exit_log log) {
-    rt->procs->exit_log = log;
-}

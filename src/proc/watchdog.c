@@ -17,9 +17,7 @@ enum { LOOKS_PER_LIMIT = 4 };
 /* In a read section that began before `proc` was read: a process that runs is not freed before its
  * scheduler's next quiescent point, which comes after `running` was cleared. */
 static void report(struct rusm__watchdog *dog, const rusm_proc *proc, uint64_t ran_ns) {
-    const struct rusm__label *label = atomic_load_explicit(&proc->label, memory_order_acquire);
-    const char *who = label ? label->text : proc->ops->name ? proc->ops->name : "process";
-    rusm__log(RUSM__LOG_WARN, who, "stuck", "#%llu has not yielded for %llu ms",
+    rusm__log(RUSM__LOG_WARN, rusm__proc_name(proc), "stuck", "#%llu has not yielded for %llu ms",
               (unsigned long long)proc->pid, (unsigned long long)(ran_ns / RUSM__MS));
     atomic_fetch_add_explicit(&dog->reported, 1, memory_order_relaxed);
 }

@@ -45,15 +45,11 @@ static void add_cause(const struct rusm__body *body, int kind, const char *cause
         rusm__buf_addf(text, ": %s", cause);
 }
 
-/* Processes with RUSM_SPAWN_LOGGED get their exit line from the core; a crash is worth a line for
- * the quiet ones too. */
+/* The line about the end is the core's. */
 static void crash(struct rusm__body *body, rusm_proc *self, const char *text,
                   const char *backtrace) {
-    const char *name = body->guest.component->name;
     if (backtrace)
-        rusm__line_trace(body->guest.pid, name, backtrace);
-    if (body->quiet)
-        rusm__line_exit(body->guest.pid, name, RUSM_EXIT_CRASHED, text);
+        rusm__line_trace(body->guest.pid, body->guest.component->name, backtrace);
     rusm_proc_set_exit(self, RUSM_EXIT_CRASHED, text);
 }
 

@@ -15,27 +15,6 @@ void rusm__line_spawn(const char *name, rusm_pid pid, const char *grants) {
               grants);
 }
 
-static enum rusm__log_level exit_level(rusm_exit_kind kind) {
-    switch (kind) {
-    case RUSM_EXIT_NORMAL:
-        return RUSM__LOG_INFO;
-    case RUSM_EXIT_KILLED:
-        return RUSM__LOG_WARN;
-    default:
-        return RUSM__LOG_ERROR;
-    }
-}
-
-void rusm__line_exit(rusm_pid pid, const char *label, rusm_exit_kind kind, const char *text) {
-    enum rusm__log_level level = exit_level(kind);
-    if (!rusm__log_wants(level))
-        return;
-    bool told = text && *text;
-    rusm__log(level, platform, "exit", "%s#%llu  %s%s%s", label ? label : "",
-              (unsigned long long)pid, rusm_exit_kind_name(kind), told ? ": " : "",
-              told ? text : "");
-}
-
 void rusm__line_trace(rusm_pid pid, const char *label, const char *backtrace) {
     for (int frame = 0; *backtrace && frame < FRAMES_MAX; frame++) {
         int len = (int)strcspn(backtrace, "\n");

@@ -11,10 +11,6 @@
 /* debug: spawn  name#pid  grants */
 void rusm__line_spawn(const char *name, rusm_pid pid, const char *grants);
 
-/* exit  label#pid  normal|killed|crashed: text. A rusm__exit_log: crashed is an error, killed a
- * warning, normal an information. */
-void rusm__line_exit(rusm_pid pid, const char *label, rusm_exit_kind kind, const char *text);
-
 /* error: trace  label#pid  frame, one line per frame of a back-trace, the innermost ones first. */
 void rusm__line_trace(rusm_pid pid, const char *label, const char *backtrace);
 

@@ -29,7 +29,6 @@
 #include "base/log.h"
 #include "hostcall/hostcall.h"
 #include "proc/proc.h"
-#include "sandbox/lines.h"
 #include "sandbox/sandbox.h"
 
 #include "guest_wat.h"
@@ -196,7 +195,6 @@ struct world_options {
 static void world_start_node(struct world *w, const struct world_options *options) {
     rusm_runtime_options rt = {.size = sizeof(rt), .schedulers = 2};
     assert_int_equal(rusm_runtime_start(&rt, &w->runtime), RUSM_OK);
-    rusm__runtime_set_exit_log(w->runtime, rusm__line_exit);
     struct rusm__hostcall_options calls = {.runtime = w->runtime, .store = options->store};
     assert_int_equal(rusm__hostcall_open(&calls, &w->hostcall), RUSM_OK);
     struct rusm__sandbox_options sandbox = {

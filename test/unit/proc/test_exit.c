@@ -3,6 +3,8 @@
  * bodies are dropped exactly once, before anybody is told. */
 #include "unit/proc/puppet.h"
 
+#include "rusm/log.h"
+
 #include "proc/proc_impl.h"
 
 static rusm_runtime *rt;
@@ -393,40 +395,68 @@ static void end_drops_what_waited(void **state) {
 
 /* ---- the log ---- */
 
-static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
-static char log_line[128];
-static unsigned log_lines;
+static struct {
+    char lines[8][128];
+    unsigned count;
+} ends; /* written by the log's thread, read after a flush */
 
-static void note_exit(rusm_pid pid, const char *label, rusm_exit_kind kind, const char *text) {
-    pthread_mutex_lock(&log_lock);
-    snprintf(log_line, sizeof(log_line), "%llu %s %s %s", (unsigned long long)pid, label,
-             rusm_exit_kind_name(kind), text);
-    log_lines++;
-    pthread_mutex_unlock(&log_lock);
+/* On the log's thread, which must not assert. */
+static void note_end(const rusm_log_record *record, void *arg) {
+    (void)arg;
+    if (ends.count < 8)
+        snprintf(ends.lines[ends.count], sizeof(ends.lines[0]), "%d %s %s %s", record->level,
+                 record->who, record->verb, record->text);
+    ends.count++;
 }
 
-static void end_is_logged_for_those_who_asked(void **state) {
-    (void)state;
-    char wanted[128];
-    rusm__runtime_set_exit_log(rt, note_exit);
-    for (unsigned i = 0; i < 2; i++) {
-        static struct puppet puppet;
-        puppet_prepare(&puppet, rt);
-        rusm_spawn_options options = puppet_options(&puppet);
-        options.flags = i == 0 ? RUSM_SPAWN_LOGGED : 0;
-        options.label = "worker";
-        assert_int_equal(rusm_proc_spawn(rt, &options, &puppet.pid), RUSM_OK);
-        if (i == 0) {
-            snprintf(wanted, sizeof(wanted), "%llu worker crashed why not",
-                     (unsigned long long)puppet.pid);
-        }
-        puppet_end_with(&puppet, RUSM_EXIT_CRASHED, "why not");
-    }
+static rusm_pid run_to_its_end(uint32_t flags, const char *label, rusm_exit_kind kind,
+                               const char *text) {
+    static struct puppet puppet;
+    puppet_prepare(&puppet, rt);
+    rusm_spawn_options options = puppet_options(&puppet);
+    options.flags = flags;
+    options.label = label;
+    assert_int_equal(rusm_proc_spawn(rt, &options, &puppet.pid), RUSM_OK);
+    puppet_end_with(&puppet, kind, text);
     WAIT_FOR(rusm_runtime_process_count(rt) == 0);
-    pthread_mutex_lock(&log_lock);
-    assert_int_equal(log_lines, 1);
-    assert_string_equal(log_line, wanted);
-    pthread_mutex_unlock(&log_lock);
+    return puppet.pid;
+}
+
+/* Crashes of all, other ends of those who asked for it. */
+static void ends_are_logged(void **state) {
+    static const struct {
+        uint32_t flags;
+        const char *label;
+        rusm_exit_kind kind;
+        const char *text;
+        int level; /* 0: no line */
+        const char *name;
+        const char *wanted;
+    } cases[] = {
+        {RUSM_SPAWN_LOGGED, "w", RUSM_EXIT_CRASHED, "why\nnot", 1, "w", "crashed: why\\nnot"},
+        {RUSM_SPAWN_LOGGED, "w", RUSM_EXIT_KILLED, NULL, 2, "w", "killed"},
+        {RUSM_SPAWN_LOGGED, "w", RUSM_EXIT_NORMAL, "done", 3, "w", "normal: done"},
+        {0, "w", RUSM_EXIT_CRASHED, "why", 1, "w", "crashed: why"},
+        {0, NULL, RUSM_EXIT_CRASHED, NULL, 1, "puppet", "crashed"},
+        {0, "w", RUSM_EXIT_KILLED, NULL, 0, NULL, NULL},
+        {0, "w", RUSM_EXIT_NORMAL, NULL, 0, NULL, NULL},
+    };
+    (void)state;
+    rusm_log_options options = {.size = sizeof(options), .level = RUSM_LOG_INFO, .sink = note_end};
+    assert_int_equal(rusm_log_start(&options), RUSM_OK);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char wanted[128];
+        ends.count = 0;
+        rusm_pid pid = run_to_its_end(cases[i].flags, cases[i].label, cases[i].kind, cases[i].text);
+        assert_int_equal(rusm_log_flush(UINT64_MAX), RUSM_OK);
+        assert_int_equal(ends.count, cases[i].level ? 1 : 0);
+        if (cases[i].level) {
+            snprintf(wanted, sizeof(wanted), "%d rusm exit %s#%llu  %s", cases[i].level,
+                     cases[i].name, (unsigned long long)pid, cases[i].wanted);
+            assert_string_equal(ends.lines[0], wanted);
+        }
+    }
+    assert_int_equal(rusm_log_stop(), RUSM_OK);
 }
 
 static void exit_kinds_have_names(void **state) {
@@ -455,7 +485,7 @@ int main(void) {
         TEST(end_is_not_seen_before_the_body_is_gone),
         TEST(end_is_told_after_the_last_words),
         TEST(end_drops_what_waited),
-        TEST(end_is_logged_for_those_who_asked),
+        TEST(ends_are_logged),
         TEST(exit_kinds_have_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The lines that a supervisor writes: each restart, each kill after a grace time, each give-up, a
- * first start that failed. The log goes into a file that is read afterwards. */
+ * first start that failed. Seen as a program sees them: by a sink. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,14 +14,19 @@
 #include <cmocka.h>
 
 #include "rusm/error.h"
+#include "rusm/log.h"
 #include "rusm/supervisor.h"
 
 #include "base/clock.h"
-#include "base/log.h"
+
+enum { LINES_MAX = 8 };
 
 struct scene {
     rusm_runtime *rt;
-    FILE *log;
+    /* What supervisors said; written by the log's thread, read after its stop. */
+    char lines[LINES_MAX][512];
+    unsigned line_count;
+    unsigned crashes; /* lines about ends */
 };
 
 /* ---- children ---- */
@@ -64,20 +69,28 @@ static rusm_child child_of(const rusm_body_ops *ops) {
 
 /* ---- the tests' side ---- */
 
+static void keep(const rusm_log_record *record, void *arg) {
+    struct scene *scene = arg;
+    const char *level = record->level == RUSM_LOG_ERROR ? "error" : "warn";
+    if (strcmp(record->verb, "exit") == 0) {
+        scene->crashes++;
+    } else {
+        if (scene->line_count < LINES_MAX)
+            snprintf(scene->lines[scene->line_count], sizeof(scene->lines[0]), "%s %s %s: %s",
+                     level, record->who, record->verb, record->text);
+        scene->line_count++;
+    }
+}
+
 static int set_up(void **state) {
     static struct scene scene;
-    scene.log = tmpfile();
-    if (!scene.log || rusm__log_start(fileno(scene.log), RUSM__LOG_WARN) < 0)
+    scene = (struct scene){0};
+    rusm_log_options log = {.size = sizeof(log), .sink = keep, .arg = &scene};
+    if (rusm_log_start(&log) < 0)
         return -1;
     rusm_runtime_options options = {.size = sizeof(options), .schedulers = 1};
     *state = &scene;
     return rusm_runtime_start(&options, &scene.rt);
-}
-
-static int tear_down(void **state) {
-    struct scene *scene = *state;
-    fclose(scene->log);
-    return 0;
 }
 
 /* A deaf child is deaf from its first step on. */
@@ -111,19 +124,13 @@ static void expect_lines(struct scene *scene, const rusm_supervisor_options *opt
         nap();
     rusm_runtime_stop(scene->rt);
     rusm_supervisor_free(sup);
-    rusm__log_stop();
-    char line[512];
-    rewind(scene->log);
-    for (; *lines; lines++) {
-        assert_non_null(fgets(line, sizeof(line), scene->log));
-        line[strcspn(line, "\n")] = '\0';
-        assert_non_null(strstr(line, "tested"));
-        assert_non_null(strstr(line, "sup "));
-        const char *text = strstr(line, "worker ");
-        assert_non_null(text);
-        assert_string_equal(text, *lines);
+    assert_int_equal(rusm_log_stop(), RUSM_OK);
+    unsigned count = 0;
+    for (; lines[count]; count++) {
+        assert_true(count < scene->line_count);
+        assert_string_equal(scene->lines[count], lines[count]);
     }
-    assert_null(fgets(line, sizeof(line), scene->log));
+    assert_int_equal(scene->line_count, count);
 }
 
 static rusm_supervisor_options options_of(const rusm_child *child) {
@@ -138,10 +145,12 @@ static void restarts_and_giving_up(void **state) {
     rusm_child child = child_of(&crash_ops);
     rusm_supervisor_options options = options_of(&child);
     static const char *const lines[] = {
-        "worker crashed; restart 1 of 2 in 3600 s, after 0 ms (first line)",
-        "worker crashed; restart 2 of 2 in 3600 s, after 0 ms (first line)",
-        "worker crashed; all given up after 2 restarts in 3600 s (first line)", NULL};
+        "warn tested sup: worker crashed; restart 1 of 2 in 3600 s, after 0 ms (first line)",
+        "warn tested sup: worker crashed; restart 2 of 2 in 3600 s, after 0 ms (first line)",
+        "error tested sup: worker crashed; all given up after 2 restarts in 3600 s (first line)",
+        NULL};
     expect_lines(*state, &options, false, lines);
+    assert_int_equal(((struct scene *)*state)->crashes, 4); /* three workers and the supervisor */
 }
 
 static void restarts_of_a_group(void **state) {
@@ -150,8 +159,8 @@ static void restarts_of_a_group(void **state) {
     options.strategy = RUSM_ONE_FOR_ALL;
     options.budget = (rusm_budget){1, UINT64_MAX};
     static const char *const lines[] = {
-        "worker crashed; restart of all 1 of 1, after 0 ms (first line)",
-        "worker crashed; all given up after 1 restarts (first line)", NULL};
+        "warn tested sup: worker crashed; restart of all 1 of 1, after 0 ms (first line)",
+        "error tested sup: worker crashed; all given up after 1 restarts (first line)", NULL};
     expect_lines(*state, &options, false, lines);
 }
 
@@ -160,7 +169,7 @@ static void one_that_cannot_be_started(void **state) {
     child.start = start_nothing;
     rusm_supervisor_options options = options_of(&child);
     static const char *const lines[] = {
-        "worker could not be started: a configured limit is reached", NULL};
+        "error tested sup: worker could not be started: a configured limit is reached", NULL};
     expect_lines(*state, &options, false, lines);
 }
 
@@ -169,11 +178,12 @@ static void one_that_is_killed_after_its_grace(void **state) {
     child.grace_ns = 20 * RUSM__MS;
     child.restart = RUSM_RESTART_TEMPORARY;
     rusm_supervisor_options options = options_of(&child);
-    static const char *const killed[] = {"worker did not end within 20 ms; killed", NULL};
+    static const char *const killed[] = {"warn tested sup: worker did not end within 20 ms; killed",
+                                         NULL};
     expect_lines(*state, &options, true, killed);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup(name, set_up)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
