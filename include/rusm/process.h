@@ -77,6 +77,11 @@ enum {
     RUSM_SPAWN_LOGGED = 1u << 2, /* its end goes to the log however it ends, not only a crash */
     RUSM_SPAWN_LINK = 1u << 3,   /* linked to the calling process from the first moment on, as by
                                   * rusm_proc_link. RUSM_ESTATE if no process calls */
+    /* Its turn in rusm_runtime_stop_within: it ends others in an order of its own, so it is told
+     * before the others are; or somebody ends it in its turn, so it is told after the others, if it
+     * still lives. Both: the latter. */
+    RUSM_SPAWN_STOP_EARLY = 1u << 4,
+    RUSM_SPAWN_STOP_LATE = 1u << 5,
 };
 
 /* Start a process. From a scheduler thread it starts there; otherwise on any. Messages sent after
@@ -140,6 +145,10 @@ RUSM_API void rusm_proc_trap_exit(rusm_proc *self, bool trap);
  * is no such process. Each call makes one monitor. RUSM_ENOMEM. */
 RUSM_API RUSM_MUST_USE int rusm_proc_monitor(rusm_proc *self, rusm_pid target, uint64_t *out_ref);
 
+/* Whom this monitor of the own (rusm_proc_monitor, rusm_spawn_options.out_monitor) watches. 0:
+ * there is none, or its DOWN has come. */
+RUSM_API rusm_pid rusm_proc_monitored(const rusm_proc *self, uint64_t ref);
+
 /* Take a monitor back. After this call its DOWN is not delivered any more, and one that already
  * waits in the mailbox is removed. RUSM_ENOTFOUND: no monitor of this process has this reference,
  * or its DOWN was received; nothing happened. */
@@ -170,6 +179,10 @@ RUSM_API void rusm_proc_leave(rusm_proc *self, const char *tag, size_t len);
 RUSM_API RUSM_MUST_USE int rusm_proc_set_label(rusm_proc *self, const char *label, size_t len);
 
 /* ---- any thread ---- */
+
+/* The process of this runtime whose step, unwind or drop runs on the calling thread; 0 = none. Never
+ * waits. */
+RUSM_API rusm_pid rusm_pid_self(const rusm_runtime *rt);
 
 /* It has started and not ended. The answer may be old when it arrives: only an end is for ever.
  * Never waits. */

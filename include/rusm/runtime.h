@@ -82,12 +82,18 @@ RUSM_API int rusm_runtime_stop(rusm_runtime *rt);
 
 /* As rusm_runtime_stop, but first let those wind up who asked for it: from now on no process starts
  * (RUSM_ESTATE); every process that traps exits gets a RUSM_MSG_EXIT from nobody (pid 0), kind
- * RUSM_EXIT_KILLED, text "shutdown"; the others go on, for these may need them. When all who were
- * told have ended, or grace_ns is over, everything that is left is killed; *out_killed, if not
- * NULL, says how many that were. RUSM_ESTATE from a process of this runtime: nothing happened.
- * RUSM_EINVAL: rt is NULL. */
+ * RUSM_EXIT_KILLED, text "shutdown"; the others go on, for these may need them. They are told in
+ * three turns, each when all who were told before have ended: RUSM_SPAWN_STOP_EARLY (supervisors
+ * at the top), those without a flag, RUSM_SPAWN_STOP_LATE (who is supervised, and has been ended by
+ * its supervisor as a rule). When all have ended, or grace_ns is over, everything that is left is
+ * killed; *out_killed, if not NULL, says how many that were. RUSM_ESTATE from a process of this
+ * runtime: nothing happened. RUSM_EINVAL: rt is NULL. */
 RUSM_API RUSM_MUST_USE int rusm_runtime_stop_within(rusm_runtime *rt, uint64_t grace_ns,
                                                     size_t *out_killed);
+
+/* Is the calling thread a scheduler of any runtime? All processes there stand still while it waits,
+ * and what it waits for may be one of them. */
+RUSM_API bool rusm_runtime_is_scheduler(void);
 
 /* Live processes, summed over the schedulers; exact when nothing spawns or ends meanwhile. Any
  * thread; never waits. */

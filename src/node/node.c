@@ -13,6 +13,7 @@
 
 #include "rusm/error.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "proc/proc.h"
@@ -150,11 +151,12 @@ static void free_node(rusm_node *node) {
 
 /* Returns how many component processes had to be ended. */
 static size_t stop_node(rusm_node *node, uint64_t drain_ms) {
+    uint64_t deadline_ns = rusm_now_ns() + drain_ms * RUSM__MS;
     if (node->serve && rusm__serve_stop(node->serve, drain_ms) < 0)
         rusm__log(RUSM__LOG_WARN, "rusm", "stop", "a scheduler did not close its connections");
     size_t ended = rusm_node_process_count(node);
     if (node->runtime)
-        rusm__node_retire_residents(node);
+        rusm__node_retire_residents(node, deadline_ns);
     free_node(node);
     return ended;
 }

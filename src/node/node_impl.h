@@ -103,7 +103,8 @@ RUSM_MUST_USE int rusm__node_bind(rusm_node *node);
 RUSM_MUST_USE int rusm__node_check_residents(rusm_node *node);
 /* Run the commands once, start the residents, and wait until each runs. */
 RUSM_MUST_USE int rusm__node_boot(rusm_node *node);
-/* End the supervisor, so that nothing is started again. */
-void rusm__node_retire_residents(rusm_node *node);
+/* End the residents, the last one first, and their supervisor, so that nothing is started again.
+ * Who has not ended by then is killed. */
+void rusm__node_retire_residents(rusm_node *node, uint64_t deadline_ns);
 
 #endif

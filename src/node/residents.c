@@ -51,8 +51,8 @@ static int start_resident(rusm_proc *self, void *arg, rusm_spawn_options *spawn,
                           rusm_pid *out_pid) {
     (void)self;
     struct rusm__resident *resident = arg;
-    struct rusm__component_spawn options = {.monitor_by = spawn->monitor_by,
-                                            .monitor_ref = spawn->monitor_ref};
+    struct rusm__component_spawn options = {.out_monitor = spawn->out_monitor,
+                                            .flags = spawn->flags};
     resident->code = rusm__component_spawn(resident->member->component, &options, out_pid);
     return resident->code;
 }
@@ -148,8 +148,8 @@ int rusm__node_boot(rusm_node *node) {
     return code == RUSM_OK ? boot_commands(node) : code;
 }
 
-void rusm__node_retire_residents(rusm_node *node) {
-    if (node->supervisor)
+void rusm__node_retire_residents(rusm_node *node, uint64_t deadline_ns) {
+    if (node->supervisor && rusm_supervisor_stop(NULL, node->supervisor, deadline_ns) != RUSM_OK)
         rusm_pid_kill(node->runtime, rusm_supervisor_pid(node->supervisor));
     rusm_supervisor_free(node->supervisor);
     node->supervisor = NULL;

@@ -30,6 +30,10 @@ void rusm__read_end(rusm_runtime *rt, bool joined) {
     }
 }
 
+rusm_pid rusm_pid_self(const rusm_runtime *rt) {
+    return rusm__running_pid(rusm__proc_local(rt));
+}
+
 /* ---- sending ---- */
 
 /* Sends of plain threads go to the outside local, which several may count in. */

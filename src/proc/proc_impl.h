@@ -49,6 +49,9 @@ struct rusm__extra {
     struct rusm__holding *holdings; /* the process itself */
 };
 
+/* When rusm_runtime_stop_within tells it, if it traps exits. */
+enum rusm__stop_turn { RUSM__STOP_EARLY, RUSM__STOP_PLAIN, RUSM__STOP_LATE };
+
 struct rusm_proc {
     struct rusm__task task; /* first: the schedulers know the process by it */
     rusm_pid pid;
@@ -66,7 +69,8 @@ struct rusm_proc {
 
     /* The process itself. */
     bool logged;
-    bool doomed; /* to end: `exit_kind` and `exit_reason` say why */
+    uint8_t stop_turn; /* enum rusm__stop_turn; set before it is published, then read by anyone */
+    bool doomed;       /* to end: `exit_kind` and `exit_reason` say why */
     uint8_t exit_kind;
     uint16_t unwinds; /* turns that it had since it was told to end */
     int16_t budget;   /* what is left of this turn, see RUSM__TURN_BUDGET; 0 or less: nothing */

@@ -156,6 +156,7 @@ static void kill_all(rusm_runtime *rt) {
 
 struct winding_up {
     rusm_runtime *rt;
+    enum rusm__stop_turn turn;
     rusm_pid *pids; /* that were told */
     size_t count;
     size_t cap;
@@ -174,10 +175,12 @@ static bool make_room(struct winding_up *told) {
     return pids != NULL;
 }
 
-/* Who cannot be told for lack of memory is killed with the rest. */
+/* Who cannot be told for lack of memory, or did not trap exits yet, may be in the next turn; at
+ * last it is killed with the rest. All others of earlier turns have ended. */
 static void tell_one(rusm_proc *proc, void *arg) {
     struct winding_up *told = arg;
-    if (atomic_load_explicit(&proc->trap_exit, memory_order_relaxed) && make_room(told) &&
+    if (proc->stop_turn <= told->turn &&
+        atomic_load_explicit(&proc->trap_exit, memory_order_relaxed) && make_room(told) &&
         rusm_pid_exit(told->rt, proc->pid, RUSM_EXIT_KILLED, "shutdown") == RUSM_OK) {
         told->pids[told->count++] = proc->pid;
     }
@@ -190,15 +193,22 @@ static bool all_ended(struct winding_up *told) {
     return told->count == 0;
 }
 
+static void tell_turn(struct winding_up *told) {
+    rusm__qs_enter(&told->rt->qs);
+    rusm__table_each(&told->rt->procs->table, tell_one, told);
+    rusm__qs_exit(&told->rt->qs);
+}
+
 static void wind_up(rusm_runtime *rt, uint64_t grace_ns) {
     const struct timespec pause = {.tv_nsec = (long)RUSM__MS};
     struct winding_up told = {.rt = rt};
     uint64_t begin = rusm__clock_ns();
-    rusm__qs_enter(&rt->qs);
-    rusm__table_each(&rt->procs->table, tell_one, &told);
-    rusm__qs_exit(&rt->qs);
-    while (!all_ended(&told) && rusm__clock_ns() - begin < grace_ns) {
-        nanosleep(&pause, NULL);
+    for (unsigned turn = RUSM__STOP_EARLY; turn <= RUSM__STOP_LATE && told.count == 0; turn++) {
+        told.turn = (enum rusm__stop_turn)turn;
+        tell_turn(&told);
+        while (!all_ended(&told) && rusm__clock_ns() - begin < grace_ns) {
+            nanosleep(&pause, NULL);
+        }
     }
     rusm__mem_free(told.pids);
 }
@@ -278,6 +288,10 @@ int rusm_runtime_get_stats(const rusm_runtime *rt, rusm_runtime_stats *stats) {
         stats->sleeps += rusm__sched_sleeps(rusm__sched_get(rt, i));
     }
     return RUSM_OK;
+}
+
+bool rusm_runtime_is_scheduler(void) {
+    return rusm__sched_current() != NULL;
 }
 
 size_t rusm_runtime_process_count(const rusm_runtime *rt) {

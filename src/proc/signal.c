@@ -304,6 +304,12 @@ int rusm_proc_monitor(rusm_proc *self, rusm_pid target, uint64_t *out_ref) {
     return RUSM_OK;
 }
 
+rusm_pid rusm_proc_monitored(const rusm_proc *self, uint64_t ref) {
+    const struct rusm__extra *extra = atomic_load_explicit(&self->extra, memory_order_relaxed);
+    const struct rusm__signal *record = extra ? rusm__records_find(&extra->watched, ref) : NULL;
+    return record ? record->peer : 0;
+}
+
 /* Take the DOWN of ref out of the own list. False: it is not there. */
 static bool remove_down(rusm_proc *self, uint64_t ref) {
     struct rusm_msg **where = &self->mailbox.first;

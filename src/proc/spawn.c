@@ -44,10 +44,17 @@ struct rusm__extra *rusm__proc_extra(rusm_proc *self) {
     return extra;
 }
 
+static enum rusm__stop_turn stop_turn(uint32_t flags) {
+    return flags & RUSM_SPAWN_STOP_LATE    ? RUSM__STOP_LATE
+           : flags & RUSM_SPAWN_STOP_EARLY ? RUSM__STOP_EARLY
+                                           : RUSM__STOP_PLAIN;
+}
+
 static void init(rusm_proc *proc, const rusm_runtime *rt, const rusm_spawn_options *opts) {
     proc->ops = opts->ops;
     proc->body = opts->body;
     proc->logged = opts->flags & RUSM_SPAWN_LOGGED;
+    proc->stop_turn = (uint8_t)stop_turn(opts->flags);
     proc->wake_ns = UINT64_MAX;
     proc->task.pinned = opts->flags & RUSM_SPAWN_PINNED;
     const struct rusm__procs *procs = rt->procs;
@@ -283,8 +290,9 @@ static bool is_valid(const rusm_spawn_options *opts) {
            opts->mailbox_messages <= RUSM_MAILBOX_MAX_MESSAGES &&
            opts->mailbox_bytes <= RUSM_MAILBOX_MAX_BYTES &&
            opts->mailbox_policy <= RUSM_MAILBOX_EXIT &&
-           !(opts->flags & ~(uint32_t)(RUSM_SPAWN_PINNED | RUSM_SPAWN_NEXT | RUSM_SPAWN_LOGGED |
-                                       RUSM_SPAWN_LINK));
+           !(opts->flags &
+             ~(uint32_t)(RUSM_SPAWN_PINNED | RUSM_SPAWN_NEXT | RUSM_SPAWN_LOGGED | RUSM_SPAWN_LINK |
+                         RUSM_SPAWN_STOP_EARLY | RUSM_SPAWN_STOP_LATE));
 }
 
 int rusm_proc_spawn(rusm_runtime *rt, const rusm_spawn_options *opts, rusm_pid *out_pid) {

@@ -110,8 +110,10 @@ enum rusm__component_kind rusm__component_get_kind(const struct rusm__component 
 const struct rusm__profile *rusm__component_profile(const struct rusm__component *component);
 
 struct rusm__component_spawn {
-    rusm_pid monitor_by; /* as in rusm_spawn_options */
+    uint64_t *out_monitor; /* as in rusm_spawn_options, as the next three */
+    rusm_pid monitor_by;
     uint64_t monitor_ref;
+    uint32_t flags;
     rusm_msg *first; /* first mail; taken on success */
     const struct rusm__connection_info
         *connection;            /* one block from rusm__mem_*; taken on success */

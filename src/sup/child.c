@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* One child: its record, its start, its end. */
-#include <assert.h>
 #include <string.h>
 
 #include "rusm/error.h"
@@ -12,9 +11,6 @@
 #include "sup/sup_impl.h"
 
 #define DEFAULT_GRACE_NS (5 * RUSM__SECOND)
-
-enum { SLOT_BITS = 16 };
-static_assert(RUSM_CHILDREN_MAX < 1u << SLOT_BITS, "a slot fits into a reference");
 
 /* ---- the record ---- */
 
@@ -58,25 +54,40 @@ void rusm__child_free(struct rusm__child *child, bool dropping) {
 
 /* ---- in the supervisor ---- */
 
-static bool grow(rusm_supervisor *sup) {
-    uint32_t cap = sup->slot_cap ? 2 * sup->slot_cap : 4;
-    struct rusm__child **slots =
-        rusm__mem_try_realloc(sup->slots, cap * sizeof(struct rusm__child *));
-    if (!slots)
-        return false;
-    memset(slots + sup->slot_cap, 0, (cap - sup->slot_cap) * sizeof(struct rusm__child *));
-    sup->slots = slots;
-    sup->slot_cap = cap;
-    return true;
+static struct rusm__child **bucket_of(const rusm_supervisor *sup, uint64_t ref) {
+    return &sup->watched[(ref * 0x9e3779b97f4a7c15u >> 32) & (sup->watched_cap - 1)];
 }
 
-/* Few are free when the table is full, and the search begins where the last one may have ended:
- * removing children is what makes it long, and it has at most RUSM_CHILDREN_MAX steps. */
-static uint32_t free_slot(const rusm_supervisor *sup) {
-    uint32_t slot = sup->child_count;
-    while (sup->slots[slot % sup->slot_cap])
-        slot++;
-    return slot % sup->slot_cap;
+static void watch(rusm_supervisor *sup, struct rusm__child *child, uint64_t ref) {
+    struct rusm__child **bucket = bucket_of(sup, ref);
+    child->ref = ref;
+    child->chain = *bucket;
+    *bucket = child;
+}
+
+static void unwatch(rusm_supervisor *sup, struct rusm__child *child) {
+    struct rusm__child **where = bucket_of(sup, child->ref);
+    while (*where != child)
+        where = &(*where)->chain;
+    *where = child->chain;
+    child->ref = 0;
+}
+
+/* Room for one more, so that a start needs no memory here. */
+static bool grow(rusm_supervisor *sup) {
+    uint32_t cap = sup->watched_cap ? 2 * sup->watched_cap : 4;
+    struct rusm__child **watched = rusm__mem_try_zalloc(cap * sizeof(struct rusm__child *));
+    if (!watched)
+        return false;
+    rusm__mem_free(sup->watched);
+    sup->watched = watched;
+    sup->watched_cap = cap;
+    rusm__list_each(node, &sup->children) {
+        struct rusm__child *child = rusm__child_at(node);
+        if (child->ref)
+            watch(sup, child, child->ref);
+    }
+    return true;
 }
 
 int rusm__child_insert(rusm_supervisor *sup, struct rusm__child *child) {
@@ -84,10 +95,8 @@ int rusm__child_insert(rusm_supervisor *sup, struct rusm__child *child) {
         return RUSM_EEXIST;
     if (sup->child_count == RUSM_CHILDREN_MAX)
         return RUSM_ELIMIT;
-    if (sup->child_count == sup->slot_cap && !grow(sup))
+    if (sup->child_count == sup->watched_cap && !grow(sup))
         return RUSM_ENOMEM;
-    child->slot = free_slot(sup);
-    sup->slots[child->slot] = child;
     sup->child_count++;
     if (!child->backoff.at_once && !child->backoff.first_ns && !child->backoff.max_ns)
         child->backoff = sup->backoff;
@@ -103,7 +112,6 @@ void rusm__child_forget(rusm_supervisor *sup, struct rusm__child *child) {
     rusm__child_group(sup, child, false);
     if (sup->cursor == &child->order)
         sup->cursor = child->order.prev;
-    sup->slots[child->slot] = NULL;
     sup->child_count--;
     pthread_mutex_lock(&sup->lock);
     rusm__list_unlink(&child->order);
@@ -112,9 +120,10 @@ void rusm__child_forget(rusm_supervisor *sup, struct rusm__child *child) {
 }
 
 struct rusm__child *rusm__child_by_ref(const rusm_supervisor *sup, uint64_t ref) {
-    uint32_t slot = ref & ((1u << SLOT_BITS) - 1);
-    struct rusm__child *child = slot < sup->slot_cap ? sup->slots[slot] : NULL;
-    return child && child->ref == ref && rusm__child_is_alive(child) ? child : NULL;
+    struct rusm__child *child = ref && sup->watched_cap ? *bucket_of(sup, ref) : NULL;
+    while (child && child->ref != ref)
+        child = child->chain;
+    return child;
 }
 
 struct rusm__child *rusm__child_by_id(const rusm_supervisor *sup, const char *id) {
@@ -143,6 +152,8 @@ void rusm__child_set(rusm_supervisor *sup, struct rusm__child *child, rusm_child
     if (!rusm__child_is_alive(child))
         child->pid = 0;
     pthread_mutex_unlock(&sup->lock);
+    if (child->ref && !rusm__child_is_alive(child))
+        unwatch(sup, child);
 }
 
 void rusm__child_group(rusm_supervisor *sup, struct rusm__child *child, bool in_group) {
@@ -152,16 +163,38 @@ void rusm__child_group(rusm_supervisor *sup, struct rusm__child *child, bool in_
 
 /* ---- start ---- */
 
+/* What a start function left: its answer, whom it named, and the monitor of what it spawned with
+ * our options, 0 if it did not use them. From here on the child that it named is monitored, whoever
+ * made it, or the start has failed and nothing of it stays. */
+static int take_over(rusm_supervisor *sup, int code, rusm_pid pid, uint64_t *ref) {
+    rusm_pid born = *ref ? rusm_proc_monitored(sup->self, *ref) : 0;
+    if (code > 0 || (code == RUSM_OK && (pid == 0 || pid == rusm_proc_pid(sup->self))))
+        code = RUSM_EINVAL;
+    if (code == RUSM_OK && pid == born)
+        return RUSM_OK;
+    if (*ref)
+        rusm_proc_demonitor(sup->self, *ref);
+    if (code == RUSM_OK) {
+        code = rusm_proc_monitor(sup->self, pid, ref);
+        born = code < 0 ? pid : 0;
+    }
+    if (born)
+        rusm_pid_kill(sup->rt, born);
+    return code;
+}
+
 int rusm__child_start(rusm_supervisor *sup, struct rusm__child *child) {
     rusm_pid pid = 0;
-    child->ref = ++sup->starts << SLOT_BITS | child->slot;
+    uint64_t ref = 0;
     rusm_spawn_options spawn = {.size = sizeof(spawn),
                                 .label = child->id,
-                                .monitor_by = rusm_proc_pid(sup->self),
-                                .monitor_ref = child->ref};
+                                .out_monitor = &ref,
+                                .flags = RUSM_SPAWN_STOP_LATE};
     int code = child->start(sup->self, child->arg, &spawn, &pid);
+    code = take_over(sup, code, pid, &ref);
     if (code < 0)
         return code;
+    watch(sup, child, ref);
     rusm__child_set(sup, child, RUSM_CHILD_UP, rusm_now_ns());
     pthread_mutex_lock(&sup->lock);
     child->pid = pid;

@@ -139,19 +139,26 @@ static int ask_in_fiber(rusm_proc *self, rusm_supervisor *sup, struct rusm__requ
     return code == RUSM_EEXITING ? code : RUSM_OK;
 }
 
-/* A child that never reached the supervisor. */
-static void free_unqueued(struct rusm__request *request, int code) {
+/* It never reached the supervisor. */
+static void free_unqueued(struct rusm__request *request) {
     if (request->child)
-        rusm__child_free(request->child,
-                         code == RUSM_ENOPROC); /* then it was taken: rusm_..._add */
+        rusm__child_free(request->child, true);
     rusm_msg_free(request->reply);
     rusm__mem_free(request);
 }
 
+/* A scheduler that waits as a plain thread does may be the one that the supervisor needs. */
+static bool may_wait_in_thread(uint64_t deadline_ns) {
+    return !rusm_runtime_is_scheduler() || deadline_ns <= rusm_now_ns();
+}
+
 static int ask(rusm_proc *self, rusm_supervisor *sup, struct rusm__request *request,
                uint64_t deadline_ns) {
-    int code = self ? ask_in_fiber(self, sup, request, deadline_ns)
-                    : ask_in_thread(sup, request, deadline_ns);
+    int code = RUSM_ESTATE;
+    if (self)
+        code = ask_in_fiber(self, sup, request, deadline_ns);
+    else if (may_wait_in_thread(deadline_ns))
+        code = ask_in_thread(sup, request, deadline_ns);
     pthread_mutex_lock(&sup->lock);
     if (request->done)
         code = request->code;
@@ -162,7 +169,7 @@ static int ask(rusm_proc *self, rusm_supervisor *sup, struct rusm__request *requ
         unref(request);
     pthread_mutex_unlock(&sup->lock);
     if (!queued)
-        free_unqueued(request, code);
+        free_unqueued(request);
     return code;
 }
 
@@ -197,14 +204,24 @@ int rusm_supervisor_remove(rusm_proc *self, rusm_supervisor *sup, const char *id
     return id ? ask_about(self, sup, RUSM__REMOVE, id, deadline_ns) : RUSM_EINVAL;
 }
 
+static void drop(const rusm_child *child) {
+    if (child->drop)
+        child->drop(child->arg);
+}
+
 int rusm_supervisor_add(rusm_proc *self, rusm_supervisor *sup, const rusm_child *child,
                         uint64_t deadline_ns) {
-    if (!sup || !rusm__child_is_valid(child))
+    if (!child || child->size != sizeof(*child))
+        return RUSM_EINVAL; /* nothing that could be read */
+    if (!sup || !rusm__child_is_valid(child)) {
+        drop(child);
         return RUSM_EINVAL;
+    }
     struct rusm__request *request = request_new(RUSM__ADD, NULL);
     struct rusm__child *record = request ? rusm__child_new(child) : NULL;
     if (!record) {
         rusm__mem_free(request);
+        drop(child);
         return RUSM_ENOMEM;
     }
     request->child = record;
@@ -392,18 +409,26 @@ void rusm__request_terminated(rusm_supervisor *sup) {
     answer(sup, request, RUSM_OK);
 }
 
+/* Taken out and decided in one go: who could not send its call looks at the same time whether it is
+ * still queued (take_back). */
+static struct rusm__request *last_one(rusm_supervisor *sup) {
+    pthread_mutex_lock(&sup->lock);
+    sup->ended = true; /* from here on nobody queues any more */
+    struct rusm__list *node = rusm__list_pop_front(&sup->requests);
+    struct rusm__request *request = node ? request_at(node) : NULL;
+    if (request) {
+        request->done = true;
+        request->code = answer_of_ended(sup, request->ask);
+    }
+    pthread_mutex_unlock(&sup->lock);
+    return request;
+}
+
 void rusm__request_end(rusm_supervisor *sup) {
-    struct rusm__list *node;
+    struct rusm__request *request;
     if (sup->current)
         answer(sup, sup->current, RUSM_ENOPROC);
     sup->current = NULL;
-    do {
-        pthread_mutex_lock(&sup->lock);
-        sup->ended = true; /* from here on nobody queues any more */
-        node = rusm__list_pop_front(&sup->requests);
-        int code = node ? answer_of_ended(sup, request_at(node)->ask) : RUSM_OK;
-        pthread_mutex_unlock(&sup->lock);
-        if (node)
-            refuse(sup, request_at(node), code);
-    } while (node);
+    while ((request = last_one(sup)) != NULL)
+        refuse(sup, request, request->code);
 }

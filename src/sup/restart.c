@@ -10,8 +10,9 @@
 /* ---- budgets ---- */
 
 bool rusm__budget_is_valid(rusm_budget limits) {
-    return limits.max_restarts <= RUSM_RESTARTS_MAX ||
-           limits.max_restarts == RUSM_RESTARTS_UNLIMITED;
+    bool in_range =
+        limits.max_restarts <= RUSM_RESTARTS_MAX || limits.max_restarts == RUSM_RESTARTS_UNLIMITED;
+    return in_range && (limits.within_ns || !limits.max_restarts);
 }
 
 static bool has_ring(const struct rusm__budget *budget) {
@@ -64,11 +65,13 @@ void rusm__budget_charge(struct rusm__budget *budget, uint64_t now_ns) {
 /* ---- back-off ---- */
 
 bool rusm__backoff_is_valid(const rusm_backoff *backoff) {
-    return backoff->first_ns <= BACKOFF_MAX_NS && backoff->max_ns <= BACKOFF_MAX_NS;
+    bool in_range = backoff->first_ns <= BACKOFF_MAX_NS && backoff->max_ns <= BACKOFF_MAX_NS;
+    return in_range &&
+           (!backoff->max_ns || (backoff->first_ns && backoff->first_ns <= backoff->max_ns));
 }
 
 static uint64_t longest(const rusm_backoff *backoff) {
-    return backoff->max_ns > backoff->first_ns ? backoff->max_ns : backoff->first_ns;
+    return backoff->max_ns ? backoff->max_ns : backoff->first_ns;
 }
 
 uint64_t rusm__backoff_delay(const rusm_backoff *backoff, uint32_t streak, uint64_t random) {

@@ -17,9 +17,11 @@
  *      |   fell, stays down              | its DOWN           |
  *      +----------------+----------------+--------------------+      GIVEN_UP: as DOWN
  *
- * Each start has a reference of its own, so a DOWN of an earlier process is never taken for the
- * present one's. Whatever arrives is noted in the child at once; what is to be done about it is
- * found in the children afterwards, so nothing is lost while something else is waited for.
+ * Each start has a reference of its own, that of the monitor, so a DOWN of an earlier process is
+ * never taken for the present one's. Whatever a start function does or forgets, a child that is UP
+ * is monitored: its DOWN will come. Whatever arrives is noted in the child at once; what is to be
+ * done about it is found in the children afterwards, so nothing is lost while something else is
+ * waited for.
  *
  * One object holds both the body of the process and what others see of it (the handle), and lives
  * as long as either. Fields belong to the process, unless they are marked. */
@@ -41,7 +43,6 @@
 
 struct rusm__child {
     struct rusm__list order; /* among the children; changed under the lock */
-    uint32_t slot;           /* in rusm_supervisor.slots */
     rusm_child_start start;
     void *arg;
     void (*drop)(void *arg);
@@ -53,13 +54,14 @@ struct rusm__child {
     rusm_child_state state;
     rusm_pid pid;
     uint64_t restarts;
-    uint64_t ref;    /* of the DOWN of its process */
-    uint64_t at_ns;  /* UP: since; STOPPING: when to kill; WAITING: when to start */
-    uint32_t streak; /* restarts in a row */
-    bool in_group;   /* waits to be started, with others, by a group restart or the first start */
-    bool asked;      /* STOPPING: the signal to end was sent */
-    bool ran;        /* it was started before */
-    char id[];       /* terminated */
+    uint64_t ref;              /* of the monitor on its process, 0 = none */
+    struct rusm__child *chain; /* in rusm_supervisor.watched */
+    uint64_t at_ns;            /* UP: since; STOPPING: when to kill; WAITING: when to start */
+    uint32_t streak;           /* restarts in a row */
+    bool in_group; /* waits to be started, with others, by a group restart or the first start */
+    bool asked;    /* STOPPING: the signal to end was sent */
+    bool ran;      /* it was started before */
+    char id[];     /* terminated */
 };
 
 enum rusm__ask { RUSM__READY, RUSM__ADD, RUSM__TERMINATE, RUSM__RESTART, RUSM__REMOVE, RUSM__STOP };
@@ -105,17 +107,16 @@ struct rusm_supervisor {
     char *name;
     rusm_strategy strategy;
     rusm_pid parent;
-    rusm_pid watcher; /* who was given as monitor_by: a supervisor above */
+    rusm_pid watcher; /* who monitors it from the start: a supervisor above */
     rusm_backoff backoff;
     struct rusm__budget *budget;
     struct rusm__random random;
     bool begun;
-    bool started; /* the first start is through */
-    bool look;    /* requests may have come */
-    struct rusm__child **slots;
-    uint32_t slot_cap;
+    bool started;                 /* the first start is through */
+    bool look;                    /* requests may have come */
+    struct rusm__child **watched; /* those with a monitor, by its reference: a chained hash table */
+    uint32_t watched_cap;         /* a power of two, or 0 */
     uint32_t child_count;
-    uint64_t starts;               /* makes references */
     uint32_t waiting;              /* children in this state */
     uint32_t stopping;             /* children in this state */
     uint32_t group;                /* children that are marked in_group */

@@ -154,7 +154,7 @@ void rusm__supervisor_unref(rusm_supervisor *sup) {
     rusm__budget_free(sup->budget);
     pthread_cond_destroy(&sup->answered);
     pthread_mutex_destroy(&sup->lock);
-    rusm__mem_free(sup->slots);
+    rusm__mem_free(sup->watched);
     rusm__mem_free(sup->name);
     rusm__mem_free(sup);
 }
@@ -197,7 +197,7 @@ static int take_options(rusm_supervisor *sup, const rusm_supervisor_options *opt
     sup->budget = rusm__budget_new(budget);
     sup->strategy = opts->strategy;
     sup->parent = opts->parent;
-    sup->watcher = opts->spawn.monitor_by;
+    sup->watcher = opts->spawn.out_monitor ? rusm_pid_self(sup->rt) : opts->spawn.monitor_by;
     sup->backoff = opts->backoff;
     return sup->name && sup->budget ? RUSM_OK : RUSM_ENOMEM;
 }
@@ -222,7 +222,9 @@ static int spawn(rusm_supervisor *sup, const rusm_supervisor_options *opts, rusm
     spawn.ops = &supervisor_ops;
     spawn.body = sup;
     spawn.label = sup->name;
-    spawn.first = NULL;
+    /* With nobody above, it is told first when the runtime stops, and its children end in order. */
+    if (!sup->parent && !(spawn.flags & RUSM_SPAWN_STOP_LATE))
+        spawn.flags |= RUSM_SPAWN_STOP_EARLY;
     /* The process has a reference of its own, and may be gone when the spawn returns. */
     atomic_store_explicit(&sup->refs, 2, memory_order_relaxed); /* nobody else knows it yet */
     int code = rusm_proc_spawn(sup->rt, &spawn, out_pid);
@@ -231,10 +233,17 @@ static int spawn(rusm_supervisor *sup, const rusm_supervisor_options *opts, rusm
     return code;
 }
 
+/* Nothing that is given is passed over: what is set here must be empty there. */
+static bool is_valid_spawn(const rusm_spawn_options *spawn) {
+    return (spawn->size == 0 || spawn->size == sizeof(*spawn)) && !spawn->ops && !spawn->body &&
+           !spawn->first && !(spawn->flags & RUSM_SPAWN_LINK);
+}
+
 static bool is_valid(const rusm_supervisor_options *opts) {
     if (!opts || opts->size != sizeof(*opts) || (unsigned)opts->strategy > RUSM_REST_FOR_ONE ||
-        (opts->child_count && !opts->children) || !rusm__budget_is_valid(opts->budget) ||
-        !rusm__backoff_is_valid(&opts->backoff) || (opts->spawn.flags & RUSM_SPAWN_LINK))
+        opts->child_count > RUSM_CHILDREN_MAX || (opts->child_count && !opts->children) ||
+        !rusm__budget_is_valid(opts->budget) || !rusm__backoff_is_valid(&opts->backoff) ||
+        !is_valid_spawn(&opts->spawn))
         return false;
     for (size_t i = 0; i < opts->child_count; i++) {
         if (!rusm__child_is_valid(&opts->children[i]))
@@ -277,7 +286,7 @@ void rusm_supervisor_free(rusm_supervisor *sup) {
 }
 
 rusm_pid rusm_supervisor_pid(const rusm_supervisor *sup) {
-    return sup->pid;
+    return sup ? sup->pid : 0;
 }
 
 static void describe(const struct rusm__child *child, rusm_child_info *info) {
@@ -290,9 +299,11 @@ static void describe(const struct rusm__child *child, rusm_child_info *info) {
 
 size_t rusm_supervisor_children(rusm_supervisor *sup, rusm_child_info *out_infos, size_t cap) {
     size_t count = 0;
+    if (!sup)
+        return 0;
     pthread_mutex_lock(&sup->lock);
     rusm__list_each(node, &sup->children) {
-        if (count < cap)
+        if (out_infos && count < cap)
             describe(rusm__child_at(node), &out_infos[count]);
         count++;
     }

@@ -91,6 +91,37 @@ static void down_of_the_dead_is_noproc(void **state) {
     assert_no_more(&watcher, 4);
 }
 
+struct question {
+    uint64_t ref;
+    rusm_pid answer;
+};
+
+static rusm_step ask_monitored(rusm_proc *self, void *arg) {
+    struct question *question = arg;
+    question->answer = rusm_proc_monitored(self, question->ref);
+    return RUSM_STEP_WAIT;
+}
+
+static rusm_pid monitored(struct puppet *puppet, uint64_t ref) {
+    struct question question = {ref, 1};
+    puppet_do(puppet, ask_monitored, &question);
+    return question.answer;
+}
+
+static void monitor_knows_whom_it_is_for(void **state) {
+    (void)state;
+    static struct puppet watcher, target;
+    puppet_start(&watcher, rt);
+    puppet_start(&target, rt);
+    assert_true(monitored(&watcher, 1) == 0);
+    uint64_t ref = puppet_monitor(&watcher, target.pid);
+    assert_true(monitored(&watcher, ref) == target.pid);
+    assert_true(monitored(&watcher, ref + 1) == 0);
+    puppet_end_with(&target, RUSM_EXIT_NORMAL, NULL);
+    puppet_wait_mail(&watcher, 0);
+    assert_true(monitored(&watcher, ref) == 0);
+}
+
 static void down_comes_once_for_each_monitor(void **state) {
     enum { WATCHERS = 5, EACH = 8 };
     (void)state;
@@ -242,10 +273,15 @@ static void demonitor_takes_a_queued_down_out(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start_two, stop)
-        TEST(down_says_how_it_ended),      TEST(down_cuts_a_long_reason),
-        TEST(down_of_the_dead_is_noproc),  TEST(down_comes_once_for_each_monitor),
-        TEST(monitor_oneself_is_harmless), TEST(watcher_that_ends_takes_its_monitors_along),
-        TEST(demonitor_before_the_end),    TEST(demonitor_takes_a_queued_down_out),
+        TEST(down_says_how_it_ended),
+        TEST(down_cuts_a_long_reason),
+        TEST(down_of_the_dead_is_noproc),
+        TEST(monitor_knows_whom_it_is_for),
+        TEST(down_comes_once_for_each_monitor),
+        TEST(monitor_oneself_is_harmless),
+        TEST(watcher_that_ends_takes_its_monitors_along),
+        TEST(demonitor_before_the_end),
+        TEST(demonitor_takes_a_queued_down_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -373,7 +373,11 @@ struct careful {
     _Atomic bool partner_was_there;
     _Atomic bool could_spawn;
     _Atomic bool dropped;
+    uint32_t flags;
+    _Atomic unsigned told_at, dropped_at; /* by a clock of such events, from 1 */
 };
+
+static _Atomic unsigned careful_clock;
 
 static rusm_step be_careful(rusm_proc *self, void *body) {
     struct careful *own = body;
@@ -388,6 +392,7 @@ static rusm_step be_careful(rusm_proc *self, void *body) {
             rusm_pid pid;
             atomic_store(&own->could_spawn, rusm_proc_spawn(rt, &options, &pid) != RUSM_ESTATE);
             atomic_store(&own->partner_was_there, rusm_pid_is_alive(rt, own->partner));
+            atomic_store(&own->told_at, atomic_fetch_add(&careful_clock, 1) + 1);
             atomic_store(&own->told, true);
         }
         rusm_msg_free(msg);
@@ -396,12 +401,15 @@ static rusm_step be_careful(rusm_proc *self, void *body) {
 }
 
 static void note_drop(void *body) {
-    atomic_store(&((struct careful *)body)->dropped, true);
+    struct careful *own = body;
+    atomic_store(&own->dropped_at, atomic_fetch_add(&careful_clock, 1) + 1);
+    atomic_store(&own->dropped, true);
 }
 
 static rusm_pid start_careful(rusm_runtime *rt, struct careful *body) {
     static const rusm_body_ops ops = {.name = "careful", .step = be_careful, .drop = note_drop};
-    rusm_spawn_options options = {.size = sizeof(options), .ops = &ops, .body = body};
+    rusm_spawn_options options = {
+        .size = sizeof(options), .ops = &ops, .body = body, .flags = body->flags};
     rusm_pid pid;
     assert_int_equal(rusm_proc_spawn(rt, &options, &pid), RUSM_OK);
     WAIT_FOR(atomic_load(&body->ready));
@@ -444,6 +452,64 @@ static void stop_within_ends_with_the_grace(void **state) {
     assert_true(atomic_load(&obedient.dropped));
     rt = start_runtime(1); /* nobody to tell, and nobody at all */
     assert_int_equal(rusm_runtime_stop_within(rt, 3600 * RUSM__SECOND, NULL), RUSM_OK);
+}
+
+static void stop_within_tells_in_turns(void **state) {
+    static const uint32_t flags[] = {RUSM_SPAWN_STOP_LATE,
+                                     RUSM_SPAWN_STOP_EARLY | RUSM_SPAWN_STOP_LATE, 0,
+                                     RUSM_SPAWN_STOP_EARLY};
+    (void)state;
+    rusm_runtime *rt = start_runtime(2);
+    struct careful bodies[4] = {{0}};
+    for (unsigned i = 0; i < 4; i++) {
+        bodies[i] = (struct careful){.traps = true, .ends = true, .flags = flags[i]};
+        start_careful(rt, &bodies[i]);
+    }
+    size_t killed = 99;
+    assert_int_equal(rusm_runtime_stop_within(rt, 3600 * RUSM__SECOND, &killed), RUSM_OK);
+    assert_int_equal(killed, 0);
+    assert_true(bodies[3].dropped_at < bodies[2].told_at);
+    assert_true(bodies[2].dropped_at < bodies[1].told_at);
+    assert_true(bodies[2].dropped_at < bodies[0].told_at);
+    /* Who does not end takes the time of those after it. */
+    rt = start_runtime(2);
+    struct careful stubborn = {.traps = true, .flags = RUSM_SPAWN_STOP_EARLY};
+    struct careful late = {.traps = true, .ends = true};
+    start_careful(rt, &stubborn);
+    start_careful(rt, &late);
+    assert_int_equal(rusm_runtime_stop_within(rt, 20 * RUSM__MS, &killed), RUSM_OK);
+    assert_int_equal(killed, 2);
+    assert_true(stubborn.told && !late.told && late.dropped);
+}
+
+/* ---- who is asking ---- */
+
+struct place_of_call {
+    bool is_scheduler;
+    rusm_pid self, elsewhere;
+    const rusm_runtime *other;
+};
+
+static rusm_step note_place_of_call(rusm_proc *self, void *arg) {
+    struct place_of_call *place = arg;
+    place->is_scheduler = rusm_runtime_is_scheduler();
+    place->self = rusm_pid_self(rusm_proc_runtime(self));
+    place->elsewhere = rusm_pid_self(place->other);
+    return RUSM_STEP_WAIT;
+}
+
+static void threads_know_what_they_are(void **state) {
+    (void)state;
+    static struct puppet puppet;
+    rusm_runtime *rt = start_runtime(1), *other = start_runtime(1);
+    struct place_of_call place = {.elsewhere = 1, .other = other};
+    puppet_start(&puppet, rt);
+    puppet_do(&puppet, note_place_of_call, &place);
+    assert_true(place.is_scheduler && place.self == puppet.pid && place.elsewhere == 0);
+    assert_false(rusm_runtime_is_scheduler());
+    assert_true(rusm_pid_self(rt) == 0);
+    assert_int_equal(rusm_runtime_stop(rt), 1);
+    rusm_runtime_stop(other);
 }
 
 static rusm_step stop_own(rusm_proc *self, void *arg) {
@@ -491,6 +557,8 @@ int main(void) {
         cmocka_unit_test(callbacks_read_as_members),
         cmocka_unit_test(stop_within_lets_them_wind_up),
         cmocka_unit_test(stop_within_ends_with_the_grace),
+        cmocka_unit_test(stop_within_tells_in_turns),
+        cmocka_unit_test(threads_know_what_they_are),
         cmocka_unit_test(stop_within_is_not_for_processes),
         cmocka_unit_test(stop_within_bears_a_shortage),
     };

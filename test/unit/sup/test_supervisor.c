@@ -27,7 +27,8 @@ enum { HANG_S = 60, ACTORS = 128, EVENTS = 4096 };
 #define FOR_EVER UINT64_MAX
 #define HOUR     (3600 * RUSM__SECOND)
 
-enum how { PLAIN, DEAF, BORN_DEAD }; /* ends when asked; traps and ignores; crashes at once */
+/* Ends when asked; traps and ignores; traps and ends; crashes at once. */
+enum how { PLAIN, DEAF, POLITE, BORN_DEAD };
 
 /* One child as the tests see it. */
 struct actor {
@@ -72,9 +73,13 @@ static rusm_step child_step(rusm_proc *self, void *body) {
         rusm_proc_set_exit(self, RUSM_EXIT_CRASHED, "born dead");
         return RUSM_STEP_EXIT;
     }
-    rusm_proc_trap_exit(self, actor->how == DEAF);
+    rusm_proc_trap_exit(self, actor->how != PLAIN);
     while ((msg = rusm_proc_receive(self)) != NULL) {
         bool told = rusm_msg_get_kind(msg) == RUSM_MSG_DATA;
+        if (rusm_msg_get_kind(msg) == RUSM_MSG_EXIT && actor->how == POLITE) {
+            rusm_msg_free(msg);
+            return RUSM_STEP_EXIT;
+        }
         rusm_exit_kind kind = told ? (rusm_exit_kind)rusm_msg_data(msg)[0] : RUSM_EXIT_NORMAL;
         rusm_msg_free(msg);
         if (told) {
@@ -233,7 +238,7 @@ static rusm_supervisor_options options_of(struct stage *stage, size_t count,
                                      .child_count = count};
 }
 
-/* A deaf child is deaf from its first step on. */
+/* A child that traps does so from its first step on. */
 static bool is_deaf(struct stage *stage, const char *id) {
     rusm_proc_info *info;
     bool deaf = false;
@@ -286,7 +291,8 @@ static int set_up(void **state) {
 
 static int tear_down(void **state) {
     struct stage *stage = *state;
-    rusm_runtime_stop(stage->rt);
+    if (stage->rt)
+        rusm_runtime_stop(stage->rt);
     rusm_supervisor_free(stage->sup);
     pthread_cond_destroy(&stage->changed);
     pthread_mutex_destroy(&stage->lock);
@@ -891,6 +897,61 @@ static void killed_outer_supervisor_takes_the_inner_along(void **state) {
     EVENTUALLY(rusm_runtime_process_count(stage->rt) == 0);
 }
 
+/* ---- the runtime winds up ---- */
+
+static size_t wind_up(struct stage *stage, uint64_t grace_ns) {
+    size_t killed;
+    assert_int_equal(rusm_runtime_stop_within(stage->rt, grace_ns, &killed), RUSM_OK);
+    stage->rt = NULL;
+    return killed;
+}
+
+/* Each of them could end at once if it was told, but the supervisors are told first. */
+static void winding_up_keeps_the_order_of_nested_supervisors(void **state) {
+    struct stage *stage = *state;
+    for (unsigned i = 0; i < 4; i++)
+        stage->actors[i].how = POLITE;
+    start_nested(stage);
+    for (unsigned i = 0; i < 4; i++)
+        EVENTUALLY(is_deaf(stage, stage->actors[i].id));
+    assert_int_equal(wind_up(stage, HOUR), 0);
+    expect_events(stage, "-d-c-b-a");
+}
+
+static rusm_step idle_step(rusm_proc *self, void *body) {
+    (void)self;
+    (void)body;
+    return RUSM_STEP_WAIT;
+}
+
+/* One with a parent is told with everybody else, its children are not. */
+static void winding_up_keeps_the_order_below_a_parent(void **state) {
+    static const rusm_body_ops ops = {.name = "parent", .step = idle_step};
+    struct stage *stage = *state;
+    rusm_spawn_options spawn = {.size = sizeof(spawn), .ops = &ops};
+    rusm_supervisor_options options = options_of(stage, 3, RUSM_ONE_FOR_ONE);
+    assert_int_equal(rusm_proc_spawn(stage->rt, &spawn, &options.parent), RUSM_OK);
+    for (unsigned i = 0; i < 3; i++)
+        stage->actors[i].how = POLITE;
+    start_ready(stage, &options);
+    for (unsigned i = 0; i < 3; i++)
+        EVENTUALLY(is_deaf(stage, stage->actors[i].id));
+    assert_int_equal(wind_up(stage, HOUR), 0); /* the supervisor takes its parent along */
+    expect_events(stage, "+a+b+c-c-b-a");
+}
+
+static void winding_up_has_a_bound(void **state) {
+    struct stage *stage = *state;
+    actor(stage, "b")->how = DEAF;
+    child(stage, "b")->grace_ns = FOR_EVER;
+    start_three(stage, RUSM_ONE_FOR_ONE, RUSM_RESTART_PERMANENT);
+    EVENTUALLY(is_deaf(stage, "b"));
+    assert_true(wind_up(stage, 30 * RUSM__MS) >= 2);
+    pthread_mutex_lock(&stage->lock);
+    assert_int_equal(strlen(stage->events), strlen("-a-b-c")); /* each once, nobody came back */
+    pthread_mutex_unlock(&stage->lock);
+}
+
 /* ---- requests ---- */
 
 static void children_come_and_go(void **state) {
@@ -1155,6 +1216,9 @@ int main(void) {
         TEST(nested_supervisors_stop_in_order),
         TEST(nested_supervisor_that_gives_up_is_restarted),
         TEST(killed_outer_supervisor_takes_the_inner_along),
+        TEST(winding_up_keeps_the_order_of_nested_supervisors),
+        TEST(winding_up_keeps_the_order_below_a_parent),
+        TEST(winding_up_has_a_bound),
         TEST(children_come_and_go),
         TEST(child_that_cannot_be_added_is_forgotten),
         TEST(terminate_gives_grace_then_kills),
