@@ -180,8 +180,8 @@ RUSM_API RUSM_MUST_USE int rusm_proc_set_label(rusm_proc *self, const char *labe
 
 /* ---- any thread ---- */
 
-/* The process of this runtime whose step, unwind or drop runs on the calling thread; 0 = none. Never
- * waits. */
+/* The process of this runtime whose step, unwind or drop runs on the calling thread; 0 = none.
+ * Never waits. */
 RUSM_API rusm_pid rusm_pid_self(const rusm_runtime *rt);
 
 /* It has started and not ended. The answer may be old when it arrives: only an end is for ever.
