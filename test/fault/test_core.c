@@ -95,7 +95,8 @@ static int spawn_with_everything(rusm_proc *self, struct trial *trial) {
                                   .monitor_ref = 9,
                                   .out_monitor = &trial->ref,
                                   .flags = RUSM_SPAWN_LINK,
-                                  .mailbox_policy = RUSM_MAILBOX_DROP_OLDEST};
+                                  .mailbox_policy = RUSM_MAILBOX_DROP_OLDEST,
+                                  .name = "named at birth"};
     return rusm_proc_spawn(rusm_proc_runtime(self), &options, &trial->made);
 }
 
@@ -104,6 +105,7 @@ static void check_nobody_was_born(struct trial *trial) {
     assert_true(info->links == 0 && trial->ref == 0);
     rusm_proc_info_free(info);
     assert_true(trial->made == 0);
+    assert_true(rusm_name_whereis(rt, "named at birth", 14) == 0);
     assert_int_equal(rusm_runtime_process_count(rt), 1);
     assert_int_equal(rusm_msg_len(trial->msg), 6); /* still the caller's */
     assert_int_equal(atomic_load(&bodies_dropped), 0);
@@ -118,8 +120,8 @@ static void spawn_fails_alone(void **state) {
         .operation = spawn_with_everything, .puppet = &puppet, .msg = new_msg("first")};
     puppet_trap(&puppet);
     /* process, valve, label, extra, record, the parent's extra, two for the link, two for the
-     * monitor */
-    assert_true(try_all(&trial, check_nobody_was_born) >= 9);
+     * monitor, the name and its holder */
+    assert_true(try_all(&trial, check_nobody_was_born) >= 11);
     assert_true(rusm_pid_kill(rt, trial.made));
     puppet_wait_mail(&puppet, 2); /* two DOWNs, one EXIT */
     assert_int_equal(atomic_load(&bodies_dropped), 1);

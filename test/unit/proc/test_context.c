@@ -80,6 +80,8 @@ static void context_has_a_limit(void **state) {
     assert_int_equal(rusm_context_new(bytes, sizeof(bytes) - 1, &context), RUSM_OK);
     assert_int_equal(rusm_context_len(context), sizeof(bytes) - 1);
     rusm_context_unref(context);
+    assert_int_equal(rusm_context_new(NULL, 1, &context), RUSM_EINVAL);
+    assert_null(context);
     assert_int_equal(rusm_context_new(NULL, 0, &context), RUSM_OK);
     assert_int_equal(rusm_context_len(context), 0);
     rusm_context_unref(context);

@@ -215,6 +215,110 @@ static void exit_signal_while_parked_unwinds_with_its_reason(void **state) {
     assert_int_equal(atomic_load(&subject.unwinds), 3);
 }
 
+/* Its turns are counted; fibers and guests have bounds of their own, which are lower. */
+static void unwind_without_an_end_is_cut_off(void **state) {
+    (void)state;
+    static struct puppet watcher;
+    static struct subject subject;
+    subject = (struct subject){.conduct = PARKS, .has_unwind = true, .unwinds_wanted = UINT32_MAX};
+    puppet_start(&watcher, rt);
+    rusm_pid pid = start_subject(&watcher, &subject);
+    assert_true(rusm_pid_kill(rt, pid));
+    struct puppet_mail down = wait_down(&watcher, 0, &subject);
+    assert_int_equal(down.exit_kind, RUSM_EXIT_KILLED);
+    assert_int_equal(atomic_load(&subject.unwinds), RUSM_UNWIND_TURNS);
+}
+
+/* ---- exit signals to oneself ---- */
+
+struct own_exit {
+    rusm_exit_kind kind;
+    bool trap_before, trap_after;
+    int status, late_reason;
+    bool mail_at_once;
+};
+
+static rusm_step exit_oneself(rusm_proc *self, void *arg) {
+    struct own_exit *own = arg;
+    rusm_proc_trap_exit(self, own->trap_before);
+    own->status = rusm_pid_exit(rt, rusm_proc_pid(self), own->kind, "by myself");
+    rusm_proc_trap_exit(self, own->trap_after);
+    own->late_reason = rusm_proc_set_exit(self, RUSM_EXIT_NORMAL, "an excuse");
+    rusm_msg *msg = rusm_proc_receive(self);
+    own->mail_at_once = msg && rusm_msg_get_kind(msg) == RUSM_MSG_EXIT;
+    rusm_msg_free(msg);
+    return RUSM_STEP_WAIT;
+}
+
+static void exit_oneself_is_at_once(void **state) {
+    (void)state;
+    static const rusm_exit_kind kinds[] = {RUSM_EXIT_CRASHED, RUSM_EXIT_KILLED, RUSM_EXIT_NORMAL};
+    for (unsigned i = 0; i < 3; i++) {
+        static struct puppet watcher, target;
+        struct own_exit own = {.kind = kinds[i], .trap_after = true};
+        puppet_start(&watcher, rt);
+        puppet_start(&target, rt);
+        puppet_monitor(&watcher, target.pid);
+        puppet_do(&target, exit_oneself, &own);
+        assert_int_equal(own.status, RUSM_OK);
+        assert_int_equal(own.late_reason, RUSM_EEXITING);
+        assert_false(own.mail_at_once);
+        struct puppet_mail down = puppet_wait_mail(&watcher, 0);
+        assert_int_equal(down.exit_kind, kinds[i]);
+        assert_string_equal(down.text, "by myself");
+        puppet_end_with(&watcher, RUSM_EXIT_NORMAL, NULL);
+    }
+}
+
+static void exit_oneself_can_be_trapped(void **state) {
+    (void)state;
+    static struct puppet target;
+    struct own_exit own = {.kind = RUSM_EXIT_CRASHED, .trap_before = true};
+    puppet_start(&target, rt);
+    puppet_do(&target, exit_oneself, &own); /* what was trapped stays mail */
+    assert_true(own.mail_at_once);
+    assert_int_equal(own.late_reason, RUSM_OK);
+    puppet_settle(&target);
+    puppet_end_with(&target, RUSM_EXIT_NORMAL, NULL);
+}
+
+/* A body that sends its own process an exit signal while it is dropped changes nothing. */
+static rusm_pid dying;
+
+static rusm_step crash_at_once(rusm_proc *self, void *body) {
+    (void)body;
+    dying = rusm_proc_pid(self);
+    assert_int_equal(rusm_proc_set_exit(self, (rusm_exit_kind)77, "odd"), RUSM_EINVAL);
+    assert_int_equal(rusm_proc_set_exit(self, (rusm_exit_kind)-1, "odd"), RUSM_EINVAL);
+    assert_int_equal(rusm_proc_set_exit(self, RUSM_EXIT_CRASHED, "the reason"), RUSM_OK);
+    return RUSM_STEP_EXIT;
+}
+
+static void exit_while_dropped(void *body) {
+    (void)body;
+    assert_int_equal(rusm_pid_exit(rt, dying, RUSM_EXIT_KILLED, "another one"), RUSM_OK);
+}
+
+static rusm_step spawn_dying(rusm_proc *self, void *arg) {
+    static const rusm_body_ops ops = {
+        .name = "dying", .step = crash_at_once, .drop = exit_while_dropped};
+    rusm_spawn_options options = {
+        .size = sizeof(options), .ops = &ops, .monitor_by = rusm_proc_pid(self)};
+    assert_int_equal(rusm_proc_spawn(rt, &options, arg), RUSM_OK);
+    return RUSM_STEP_WAIT;
+}
+
+static void exit_while_it_is_dropped_changes_nothing(void **state) {
+    (void)state;
+    static struct puppet watcher;
+    rusm_pid pid;
+    puppet_start(&watcher, rt);
+    puppet_do(&watcher, spawn_dying, &pid);
+    struct puppet_mail down = puppet_wait_mail(&watcher, 0);
+    assert_int_equal(down.exit_kind, RUSM_EXIT_CRASHED);
+    assert_string_equal(down.text, "the reason");
+}
+
 static rusm_step kill_oneself(rusm_proc *self, void *arg) {
     (void)arg;
     rusm_pid_kill(rusm_proc_runtime(self), rusm_proc_pid(self));
@@ -479,6 +583,10 @@ int main(void) {
         cmocka_unit_test_setup_teardown(kill_before_the_first_run, start_one, stop),
         TEST(kill_during_the_last_step_stays_a_kill),
         TEST(exit_signal_while_parked_unwinds_with_its_reason),
+        TEST(unwind_without_an_end_is_cut_off),
+        TEST(exit_oneself_is_at_once),
+        TEST(exit_oneself_can_be_trapped),
+        TEST(exit_while_it_is_dropped_changes_nothing),
         TEST(kill_oneself_ends_after_the_step),
         TEST(kill_nobody_is_false),
         TEST(end_frees_names_and_body_before_it_is_told),

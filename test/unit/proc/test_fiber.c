@@ -205,6 +205,125 @@ static void kill_of_the_stubborn(void **state) {
     assert_true(atomic_load(&answers) < 5000);
 }
 
+/* ---- turns ---- */
+
+/* What a fiber may do for ever without having to wait. */
+enum habit {
+    RECEIVES_ITS_OWN,
+    POLLS,
+    POLLS_SELECTIVELY,
+    PASSES_MAIL_OVER,
+    SLEEPS_IN_THE_PAST,
+    SENDS,
+    CALLS_NOBODY,
+    YIELDS,
+    HABITS,
+};
+
+struct hog {
+    enum habit habit;
+    rusm_pid sink;
+    _Atomic bool stops;
+    _Atomic int status;
+    _Atomic uint64_t calls;
+    _Atomic uint64_t calls_before; /* until somebody else ran */
+    _Atomic bool other_ran;
+};
+
+static int receive_own(rusm_proc *self) {
+    rusm_msg *msg = new_msg("again");
+    if (rusm_msg_send(rt, rusm_proc_pid(self), msg) != RUSM_OK) {
+        rusm_msg_free(msg);
+    }
+    int status = rusm_receive(self, RUSM_FOREVER, &msg);
+    rusm_msg_free(msg);
+    return status;
+}
+
+static int send_there(rusm_proc *self, rusm_pid to) {
+    rusm_msg *msg = new_msg("more");
+    int status = rusm_send(self, to, msg, RUSM_FOREVER);
+    if (status != RUSM_OK) {
+        rusm_msg_free(msg);
+    }
+    return status;
+}
+
+static int call_nobody(rusm_proc *self) {
+    rusm_msg *request = new_msg("?"), *reply;
+    int status = rusm_call(self, 12345, &request, RUSM_FOREVER, &reply);
+    rusm_msg_free(request);
+    return status;
+}
+
+static int do_it_once(rusm_proc *self, const struct hog *hog) {
+    rusm_msg *msg;
+    switch (hog->habit) {
+    case RECEIVES_ITS_OWN:
+        return receive_own(self);
+    case POLLS:
+        return rusm_receive(self, 0, &msg);
+    case POLLS_SELECTIVELY:
+    case PASSES_MAIL_OVER:
+        return rusm_receive_match(self, nothing, NULL, 0, &msg);
+    case SLEEPS_IN_THE_PAST:
+        return rusm_sleep_until(self, 1);
+    case SENDS:
+        return send_there(self, hog->sink);
+    case CALLS_NOBODY:
+        return call_nobody(self);
+    default:
+        return rusm_yield(self);
+    }
+}
+
+static void note_run(rusm_proc *self, void *arg) {
+    struct hog *hog = arg;
+    (void)self;
+    atomic_store(&hog->calls_before, atomic_load(&hog->calls));
+    atomic_store(&hog->other_ran, true);
+}
+
+static void never_wait(rusm_proc *self, void *arg) {
+    struct hog *hog = arg;
+    rusm_fiber_options other = {.size = sizeof(other), .main = note_run, .arg = hog};
+    rusm_pid pid;
+    for (unsigned i = 0; hog->habit == PASSES_MAIL_OVER && i < 5000; i++) {
+        (void)send_text(rt, rusm_proc_pid(self), "not this one");
+    }
+    assert_int_equal(rusm_fiber_spawn(rt, &other, &pid), RUSM_OK);
+    int status = RUSM_OK;
+    while (!atomic_load(&hog->stops) && status != RUSM_EEXITING) {
+        status = do_it_once(self, hog);
+        atomic_fetch_add(&hog->calls, 1);
+    }
+    atomic_store(&hog->status, status);
+}
+
+/* On one scheduler, so nobody else runs before the hog gives up its turn. */
+static void who_never_waits_lets_others_run(void **state) {
+    (void)state;
+    for (int habit = 0; habit < HABITS; habit++) {
+        static const rusm_body_ops sink_ops = {.name = "sink", .step = take_nothing};
+        rusm_spawn_options sink = {.size = sizeof(sink),
+                                   .ops = &sink_ops,
+                                   .mailbox_messages = 10,
+                                   .mailbox_policy = RUSM_MAILBOX_DROP_OLDEST};
+        struct hog hog = {.habit = (enum habit)habit};
+        rusm_fiber_options options = {.size = sizeof(options), .main = never_wait, .arg = &hog};
+        rusm_pid pid;
+        assert_int_equal(rusm_proc_spawn(rt, &sink, &hog.sink), RUSM_OK);
+        assert_int_equal(rusm_fiber_spawn(rt, &options, &pid), RUSM_OK);
+        WAIT_FOR(atomic_load(&hog.other_ran));
+        assert_true(atomic_load(&hog.calls_before) <= 256);
+        /* A kill is seen by every call; an exit signal has to be accepted. */
+        assert_int_equal(rusm_pid_exit(rt, pid, RUSM_EXIT_CRASHED, "enough"), RUSM_OK);
+        WAIT_FOR(!rusm_pid_is_alive(rt, pid));
+        assert_int_equal(atomic_load(&hog.status), RUSM_EEXITING);
+        assert_true(rusm_pid_kill(rt, hog.sink));
+    }
+}
+
 /* ---- waits ---- */
 
 struct deadlines {
@@ -278,6 +397,9 @@ static void spawn_refuses_bad_options(void **state) {
     options.stack_bytes = ((size_t)64 << 20) + 1;
     assert_int_equal(rusm_fiber_spawn(rt, &options, &pid), RUSM_EINVAL);
     options.stack_bytes = 0;
+    options.spawn.size = 3;
+    assert_int_equal(rusm_fiber_spawn(rt, &options, &pid), RUSM_EINVAL);
+    options.spawn.size = 0;
     options.size--;
     assert_int_equal(rusm_fiber_spawn(rt, &options, &pid), RUSM_EINVAL);
     assert_true(pid == 0);
@@ -291,6 +413,7 @@ int main(void) {
         TEST(exit_signal_wherever_it_waits),
         cmocka_unit_test_setup_teardown(kill_before_the_first_run, start_one, stop),
         TEST(kill_of_the_stubborn),
+        cmocka_unit_test_setup_teardown(who_never_waits_lets_others_run, start_one, stop),
         TEST(deadlines_in_the_past_and_soon),
         TEST(other_bodies_are_told),
         TEST(spawn_refuses_bad_options),

@@ -270,6 +270,90 @@ static void demonitor_takes_a_queued_down_out(void **state) {
     }
 }
 
+/* ---- references that are not monitors' ---- */
+
+struct mixed {
+    struct puppet *child;
+    rusm_pid foreign_pid;
+    uint64_t foreign; /* of another process */
+    uint64_t ref;
+    uint64_t chosen;
+    int of_chosen, of_foreign, of_own, again;
+};
+
+static void spawn_watched(rusm_proc *self, struct mixed *mixed) {
+    puppet_prepare(mixed->child, rt);
+    rusm_spawn_options options = puppet_options(mixed->child);
+    options.monitor_by = rusm_proc_pid(self);
+    options.monitor_ref = mixed->chosen;
+    assert_int_equal(rusm_proc_spawn(rt, &options, &mixed->child->pid), RUSM_OK);
+}
+
+static rusm_step demonitor_others(rusm_proc *self, void *arg) {
+    struct mixed *mixed = arg;
+    mixed->chosen = 7;
+    spawn_watched(self, mixed);
+    rusm_pid_kill(rt, mixed->child->pid);
+    while (rusm_pid_is_alive(rt, mixed->child->pid)) {
+    }
+    nap_ms(3); /* for the DOWN to arrive */
+    assert_int_equal(rusm_proc_monitor(self, rusm_proc_pid(self), &mixed->ref), RUSM_OK);
+    (void)send_text(rt, rusm_proc_pid(self), "pulls it into the own list");
+    rusm_msg_free(rusm__proc_receive_kind(self, RUSM_MSG_DATA));
+    mixed->of_chosen = rusm_proc_demonitor(self, 7);
+    mixed->of_foreign = rusm_proc_demonitor(self, mixed->foreign);
+    mixed->of_own = rusm_proc_demonitor(self, mixed->ref);
+    mixed->again = rusm_proc_demonitor(self, mixed->ref);
+    return RUSM_STEP_WAIT;
+}
+
+static void demonitor_knows_only_own_monitors(void **state) {
+    (void)state;
+    static struct puppet watcher, other, target, child;
+    puppet_start(&watcher, rt);
+    puppet_start(&other, rt);
+    puppet_start(&target, rt);
+    struct mixed mixed = {.child = &child, .foreign = puppet_monitor(&other, target.pid)};
+    puppet_do(&watcher, demonitor_others, &mixed);
+    assert_int_equal(mixed.of_chosen, RUSM_ENOTFOUND);
+    assert_int_equal(mixed.of_foreign, RUSM_ENOTFOUND);
+    assert_int_equal(mixed.of_own, RUSM_OK);
+    assert_int_equal(mixed.again, RUSM_ENOTFOUND);
+    assert_down(puppet_wait_mail(&watcher, 0), child.pid, 7, RUSM_EXIT_KILLED, "");
+    assert_no_more(&watcher, 1);
+    rusm_pid pid = target.pid;
+    puppet_end_with(&target, RUSM_EXIT_NORMAL, NULL);
+    assert_down(puppet_wait_mail(&other, 0), pid, mixed.foreign, RUSM_EXIT_NORMAL, "");
+}
+
+/* The spawner chose the very reference that its next monitor gets, on the same target. */
+static rusm_step monitor_twice_by_one_name(rusm_proc *self, void *arg) {
+    struct mixed *mixed = arg;
+    uint64_t before;
+    assert_int_equal(rusm_proc_monitor(self, rusm_proc_pid(self), &before), RUSM_OK);
+    mixed->chosen = before + 1;
+    spawn_watched(self, mixed);
+    assert_int_equal(rusm_proc_monitor(self, mixed->child->pid, &mixed->ref), RUSM_OK);
+    assert_true(mixed->ref == mixed->chosen);
+    mixed->of_own = rusm_proc_demonitor(self, mixed->ref);
+    return RUSM_STEP_WAIT;
+}
+
+static void demonitor_leaves_a_namesake(void **state) {
+    (void)state;
+    static struct puppet watcher, child;
+    puppet_start(&watcher, rt);
+    struct mixed mixed = {.child = &child};
+    puppet_do(&watcher, monitor_twice_by_one_name, &mixed);
+    assert_int_equal(mixed.of_own, RUSM_OK);
+    puppet_settle(&child);
+    assert_int_equal(monitors_on(child.pid), 1);
+    rusm_pid pid = child.pid;
+    puppet_end_with(&child, RUSM_EXIT_CRASHED, "mine");
+    assert_down(puppet_wait_mail(&watcher, 0), pid, mixed.chosen, RUSM_EXIT_CRASHED, "mine");
+    assert_no_more(&watcher, 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start_two, stop)
@@ -282,6 +366,8 @@ int main(void) {
         TEST(watcher_that_ends_takes_its_monitors_along),
         TEST(demonitor_before_the_end),
         TEST(demonitor_takes_a_queued_down_out),
+        TEST(demonitor_knows_only_own_monitors),
+        TEST(demonitor_leaves_a_namesake),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -625,6 +625,55 @@ static void exit_ends_the_receiver_with_a_reason(void **state) {
     puppet_end_with(&watcher, RUSM_EXIT_NORMAL, NULL);
 }
 
+/* ---- what never fits ---- */
+
+struct giant {
+    rusm_pid to;
+    int by_fiber, by_process, by_anybody, by_call;
+    _Atomic bool done;
+};
+
+static void send_giants(rusm_proc *self, void *arg) {
+    struct giant *giant = arg;
+    rusm_msg *msg, *reply;
+    assert_int_equal(rusm_msg_new(2000, &msg), RUSM_OK);
+    giant->by_fiber = rusm_send(self, giant->to, msg, RUSM_FOREVER);
+    giant->by_process = rusm_proc_send(self, giant->to, msg);
+    giant->by_anybody = rusm_msg_send(rt, giant->to, msg);
+    giant->by_call = rusm_call(self, giant->to, &msg, RUSM_FOREVER, &reply);
+    rusm_msg_free(msg); /* still ours */
+    atomic_store(&giant->done, true);
+}
+
+static void what_never_fits_is_the_senders_mistake(void **state) {
+    (void)state;
+    for (int policy = RUSM_MAILBOX_REFUSE; policy <= RUSM_MAILBOX_EXIT; policy++) {
+        struct gate gate;
+        struct giant giant = {0};
+        rusm_timer timer;
+        rusm_msg *msg;
+        start_gate(&gate, (rusm_mailbox_policy)policy, 3);
+        assert_int_equal(send_number(gate.pid, 1), RUSM_OK);
+        giant.to = gate.pid;
+        rusm_fiber_options options = {.size = sizeof(options), .main = send_giants, .arg = &giant};
+        rusm_pid pid;
+        assert_int_equal(rusm_fiber_spawn(rt, &options, &pid), RUSM_OK);
+        WAIT_FOR(atomic_load(&giant.done));
+        assert_int_equal(giant.by_fiber, RUSM_ETOOBIG);
+        assert_int_equal(giant.by_process, RUSM_ETOOBIG);
+        assert_int_equal(giant.by_anybody, RUSM_ETOOBIG);
+        assert_int_equal(giant.by_call, RUSM_ETOOBIG);
+        assert_int_equal(rusm_msg_new(2000, &msg), RUSM_OK);
+        assert_int_equal(rusm_timer_send(rt, 0, gate.pid, msg, &timer), RUSM_OK);
+        WAIT_FOR(info_of(gate.pid).refused == 5);
+        assert_true(stats_of(rt).refused == 5u * (unsigned)policy);
+        let_through(&gate, 10); /* the receiver never noticed */
+        expect(&gate, 1);
+        assert_string_equal(gate.texts[0], "1");
+        assert_true(rusm_pid_kill(rt, gate.pid));
+    }
+}
+
 /* ---- options ---- */
 
 static void policies_have_a_default(void **state) {
@@ -665,6 +714,7 @@ int main(void) {
         TEST(block_answers_again_later),
         TEST(block_lets_calls_wait),
         TEST(exit_ends_the_receiver_with_a_reason),
+        TEST(what_never_fits_is_the_senders_mistake),
         cmocka_unit_test(policies_have_a_default),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -542,6 +542,42 @@ static void stop_within_bears_a_shortage(void **state) {
     }
 }
 
+/* ---- bad use ---- */
+
+static void start_refuses_large_bounds(void **state) {
+    (void)state;
+    rusm_runtime *rt;
+    rusm_runtime_options options = {.size = sizeof(options), .schedulers = 1};
+    options.mailbox_messages = RUSM_MAILBOX_MAX_MESSAGES + 1;
+    assert_int_equal(rusm_runtime_start(&options, &rt), RUSM_EINVAL);
+    options.mailbox_messages = RUSM_MAILBOX_MAX_MESSAGES;
+    options.mailbox_bytes = RUSM_MAILBOX_MAX_BYTES + 1;
+    assert_int_equal(rusm_runtime_start(&options, &rt), RUSM_EINVAL);
+    assert_null(rt);
+    options.mailbox_bytes = RUSM_MAILBOX_MAX_BYTES;
+    assert_int_equal(rusm_runtime_start(&options, &rt), RUSM_OK);
+    assert_int_equal(rusm_runtime_stop(rt), 0);
+}
+
+static rusm_step stop_own_runtime(rusm_proc *self, void *arg) {
+    *(int *)arg = rusm_runtime_stop(rusm_proc_runtime(self));
+    return RUSM_STEP_WAIT;
+}
+
+static void stop_is_not_for_processes(void **state) {
+    (void)state;
+    rusm_runtime *rt = start_runtime(1);
+    static struct puppet puppet;
+    int status = 1;
+    puppet_start(&puppet, rt);
+    puppet_do(&puppet, stop_own_runtime, &status);
+    assert_int_equal(status, RUSM_ESTATE);
+    puppet_settle(&puppet); /* all goes on */
+    assert_int_equal(rusm_runtime_stop(rt), 1);
+    assert_int_equal(rusm_runtime_stop(NULL), RUSM_EINVAL);
+    assert_int_equal(rusm_runtime_stop_within(NULL, 1, NULL), RUSM_EINVAL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(start_refuses_bad_options),
@@ -561,6 +597,8 @@ int main(void) {
         cmocka_unit_test(threads_know_what_they_are),
         cmocka_unit_test(stop_within_is_not_for_processes),
         cmocka_unit_test(stop_within_bears_a_shortage),
+        cmocka_unit_test(start_refuses_large_bounds),
+        cmocka_unit_test(stop_is_not_for_processes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -373,6 +373,123 @@ static void wake_runs_a_step_each_time(void **state) {
     }
 }
 
+/* ---- the share of a turn ---- */
+
+struct glutton {
+    _Atomic unsigned taken;
+    _Atomic unsigned turns;
+    _Atomic unsigned first_turn;
+    _Atomic unsigned when_other_ran; /* what it had taken then */
+};
+
+static rusm_step note_taken(rusm_proc *self, void *body) {
+    struct glutton *glutton = body;
+    (void)self;
+    atomic_store(&glutton->when_other_ran, atomic_load(&glutton->taken));
+    return RUSM_STEP_EXIT;
+}
+
+/* It finds 1,000 messages and says that it waits whenever it is given no more. */
+static rusm_step take_all(rusm_proc *self, void *body) {
+    static const rusm_body_ops other_ops = {.name = "other", .step = note_taken};
+    struct glutton *glutton = body;
+    rusm_spawn_options other = {.size = sizeof(other), .ops = &other_ops, .body = body};
+    rusm_pid pid;
+    rusm_msg *msg;
+    if (atomic_fetch_add(&glutton->turns, 1) == 0) {
+        assert_int_equal(rusm_proc_spawn(rt, &other, &pid), RUSM_OK);
+        for (unsigned i = 0; i < 1000; i++) {
+            assert_int_equal(send_text(rt, rusm_proc_pid(self), "one more"), RUSM_OK);
+        }
+    }
+    while ((msg = rusm_proc_receive(self)) != NULL) {
+        rusm_msg_free(msg);
+        atomic_fetch_add(&glutton->taken, 1);
+    }
+    if (atomic_load(&glutton->turns) == 1) {
+        atomic_store(&glutton->first_turn, atomic_load(&glutton->taken));
+    }
+    return RUSM_STEP_WAIT;
+}
+
+static void a_turn_receives_its_share(void **state) {
+    static const rusm_body_ops ops = {.name = "glutton", .step = take_all};
+    (void)state;
+    struct glutton glutton = {0};
+    rusm_spawn_options options = {.size = sizeof(options), .ops = &ops, .body = &glutton};
+    rusm_pid pid;
+    rusm_runtime_stop(rt);
+    rt = start_runtime(1);
+    assert_int_equal(rusm_proc_spawn(rt, &options, &pid), RUSM_OK);
+    WAIT_FOR(atomic_load(&glutton.taken) == 1000); /* nobody wakes it */
+    assert_int_equal(atomic_load(&glutton.first_turn), 256);
+    assert_int_equal(atomic_load(&glutton.when_other_ran), 256);
+    assert_true(rusm_pid_is_alive(rt, pid));
+}
+
+/* ---- bad use ---- */
+
+static rusm_step use_badly(rusm_proc *self, void *arg) {
+    (void)arg;
+    assert_int_equal(rusm_proc_set_label(self, NULL, 5), RUSM_EINVAL);
+    assert_int_equal(rusm_proc_set_label(self, NULL, 0), RUSM_OK);
+    assert_int_equal(rusm_proc_register(self, NULL, 5), RUSM_EINVAL);
+    assert_int_equal(rusm_proc_unregister(self, NULL, 5), RUSM_EINVAL);
+    assert_int_equal(rusm_proc_join(self, NULL, 5), RUSM_EINVAL);
+    rusm_proc_leave(self, NULL, 5);
+    assert_int_equal(rusm_proc_send(self, rusm_proc_pid(self), NULL), RUSM_EINVAL);
+    return RUSM_STEP_WAIT;
+}
+
+static void no_text_is_no_crash(void **state) {
+    (void)state;
+    static struct puppet puppet;
+    rusm_pid pid;
+    rusm_msg *msg;
+    puppet_start(&puppet, rt);
+    puppet_do(&puppet, use_badly, NULL);
+    assert_true(rusm_name_whereis(rt, NULL, 5) == 0);
+    assert_true(rusm_tag_whereis(rt, NULL, 5, &pid, 1) == 0);
+    assert_true(rusm_tag_kill(rt, NULL, 5) == 0);
+    assert_int_equal(rusm_msg_copy(NULL, 5, &msg), RUSM_EINVAL);
+    assert_null(msg);
+    assert_int_equal(rusm_msg_send(rt, puppet.pid, NULL), RUSM_EINVAL);
+    assert_int_equal(rusm_name_send(rt, "x", 1, NULL), RUSM_EINVAL);
+    puppet_end_with(&puppet, RUSM_EXIT_NORMAL, NULL);
+}
+
+/* ---- sending to names ---- */
+
+static int send_to_name(const char *name, size_t len) {
+    rusm_msg *msg = new_msg("for the holder");
+    int status = rusm_name_send(rt, name, len, msg);
+    if (status != RUSM_OK) {
+        rusm_msg_free(msg);
+    }
+    return status;
+}
+
+static void names_can_be_sent_to(void **state) {
+    (void)state;
+    static struct puppet holder;
+    char longest[300];
+    memset(longest, 'n', sizeof(longest));
+    assert_int_equal(send_to_name("desk", 4), RUSM_ENOPROC);
+    puppet_start(&holder, rt);
+    assert_int_equal(puppet_register(&holder, "desk"), RUSM_OK);
+    assert_int_equal(send_to_name("desk", 4), RUSM_OK);
+    struct puppet_mail mail = puppet_wait_mail(&holder, 0);
+    assert_string_equal(mail.text, "for the holder");
+    assert_true(mail.from == 0);
+    assert_int_equal(send_to_name("desk", 3), RUSM_ENOPROC);
+    assert_int_equal(send_to_name("desk", 0), RUSM_EINVAL);
+    assert_int_equal(send_to_name(NULL, 4), RUSM_EINVAL);
+    assert_int_equal(send_to_name(longest, 256), RUSM_EINVAL);
+    assert_int_equal(send_to_name(longest, 255), RUSM_ENOPROC);
+    puppet_end_with(&holder, RUSM_EXIT_NORMAL, NULL);
+    assert_int_equal(send_to_name("desk", 4), RUSM_ENOPROC);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start_two, stop)
@@ -387,6 +504,9 @@ int main(void) {
         TEST(info_is_whole_while_things_change),
         TEST(list_shows_all_the_living),
         TEST(wake_runs_a_step_each_time),
+        TEST(a_turn_receives_its_share),
+        TEST(no_text_is_no_crash),
+        TEST(names_can_be_sent_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -566,6 +566,180 @@ static void spawn_refused_by_a_full_table_leaves_no_tie(void **state) {
     puppet_end_with(&parent, RUSM_EXIT_NORMAL, NULL);
 }
 
+/* ---- bad use ---- */
+
+static rusm_step spawn_for_another(rusm_proc *self, void *arg) {
+    struct birth *birth = arg;
+    (void)self;
+    birth->status = rusm_proc_spawn(rt, &birth->options, &birth->child->pid);
+    return RUSM_STEP_WAIT;
+}
+
+static void spawn_refuses_others_monitors_and_large_bounds(void **state) {
+    (void)state;
+    static struct puppet parent, stranger, child;
+    puppet_start(&parent, rt);
+    puppet_start(&stranger, rt);
+    puppet_prepare(&child, rt);
+    struct birth birth = {.child = &child, .options = puppet_options(&child)};
+    birth.options.monitor_by = stranger.pid;
+    puppet_do(&parent, spawn_for_another, &birth);
+    assert_int_equal(birth.status, RUSM_EINVAL);
+    assert_int_equal(rusm_proc_spawn(rt, &birth.options, &child.pid), RUSM_EINVAL);
+    birth.options = puppet_options(&child);
+    birth.options.mailbox_messages = RUSM_MAILBOX_MAX_MESSAGES + 1;
+    assert_int_equal(rusm_proc_spawn(rt, &birth.options, &child.pid), RUSM_EINVAL);
+    birth.options.mailbox_messages = RUSM_MAILBOX_MAX_MESSAGES;
+    birth.options.mailbox_bytes = RUSM_MAILBOX_MAX_BYTES + 1;
+    assert_int_equal(rusm_proc_spawn(rt, &birth.options, &child.pid), RUSM_EINVAL);
+    assert_true(child.pid == 0);
+    birth.options.mailbox_bytes = RUSM_MAILBOX_MAX_BYTES;
+    assert_int_equal(rusm_proc_spawn(rt, &birth.options, &child.pid), RUSM_OK);
+    puppet_end_with(&child, RUSM_EXIT_NORMAL, NULL);
+}
+
+/* ---- names ---- */
+
+static void spawn_with_a_name_holds_it_from_the_start(void **state) {
+    (void)state;
+    static struct puppet first, second;
+    rusm_pid pid = 0;
+    puppet_prepare(&first, rt);
+    puppet_prepare(&second, rt);
+    rusm_spawn_options options = puppet_options(&first);
+    options.name = "service";
+    options.first = new_msg("welcome");
+    assert_int_equal(rusm_proc_spawn(rt, &options, &first.pid), RUSM_OK);
+    assert_true(whereis(rt, "service") == first.pid);
+    assert_string_equal(puppet_wait_mail(&first, 0).text, "welcome");
+    uint64_t spawned = stats_of(rt).spawned, sent = stats_of(rt).sent;
+    options = puppet_options(&second);
+    options.name = "service";
+    options.first = new_msg("not taken");
+    assert_int_equal(rusm_proc_spawn(rt, &options, &pid), RUSM_EEXIST);
+    assert_true(pid == first.pid);
+    rusm_msg_free(options.first);
+    assert_true(stats_of(rt).spawned == spawned && stats_of(rt).sent == sent);
+    assert_int_equal(rusm_runtime_process_count(rt), 1);
+    options.first = NULL;
+    options.name = "";
+    assert_int_equal(rusm_proc_spawn(rt, &options, &pid), RUSM_EINVAL);
+    char longest[257];
+    memset(longest, 'n', 256);
+    longest[256] = '\0';
+    options.name = longest;
+    assert_int_equal(rusm_proc_spawn(rt, &options, &pid), RUSM_EINVAL);
+    options.name = longest + 1;
+    assert_int_equal(rusm_proc_spawn(rt, &options, &second.pid), RUSM_OK);
+    puppet_end_with(&second, RUSM_EXIT_NORMAL, NULL);
+    assert_true(whereis(rt, longest + 1) == 0);
+    puppet_end_with(&first, RUSM_EXIT_NORMAL, NULL);
+    assert_true(whereis(rt, "service") == 0);
+}
+
+/* Ties, too, are there only if the name was free. */
+static void spawn_with_a_name_leaves_no_tie_when_it_is_taken(void **state) {
+    (void)state;
+    static struct puppet parent, holder, child;
+    puppet_start(&parent, rt);
+    puppet_start(&holder, rt);
+    puppet_prepare(&child, rt);
+    assert_int_equal(puppet_register(&holder, "taken"), RUSM_OK);
+    struct family family = {.child = &child, .options = puppet_options(&child)};
+    family.options.flags = RUSM_SPAWN_LINK;
+    family.options.out_monitor = &family.ref;
+    family.options.name = "taken";
+    puppet_do(&parent, found_family, &family);
+    assert_int_equal(family.status, RUSM_EEXIST);
+    assert_true(family.pid == holder.pid && family.ref == 0);
+    rusm_proc_info *info;
+    assert_int_equal(rusm_pid_info(rt, parent.pid, &info), RUSM_OK);
+    assert_true(info->links == 0);
+    rusm_proc_info_free(info);
+    puppet_end_with(&holder, RUSM_EXIT_CRASHED, "nobody minds");
+    family.ref = 0;
+    puppet_do(&parent, found_family, &family); /* now it is free */
+    assert_int_equal(family.status, RUSM_OK);
+    child.pid = family.pid;
+    assert_true(whereis(rt, "taken") == child.pid && family.ref != 0);
+    puppet_end_with(&child, RUSM_EXIT_NORMAL, NULL);
+    puppet_end_with(&parent, RUSM_EXIT_NORMAL, NULL);
+}
+
+/* Many look for the same services at once; whoever is found or started can be sent to at once. */
+enum { SEEKERS = 4, SERVICES = 300 };
+
+struct seeker {
+    _Atomic unsigned started, found, wrong;
+    _Atomic bool done;
+};
+
+static rusm_step serve(rusm_proc *self, void *body) {
+    rusm_msg *msg;
+    (void)body;
+    while ((msg = rusm_proc_receive(self)) != NULL) {
+        rusm_msg_free(msg);
+    }
+    return RUSM_STEP_WAIT;
+}
+
+static void seek(struct seeker *seeker) {
+    static const rusm_body_ops ops = {.name = "service", .step = serve};
+    for (unsigned i = 0; i < SERVICES; i++) {
+        char name[32];
+        rusm_pid pid;
+        snprintf(name, sizeof(name), "service %u", i);
+        rusm_spawn_options options = {.size = sizeof(options), .ops = &ops, .name = name};
+        int status = rusm_proc_spawn(rt, &options, &pid);
+        atomic_fetch_add(&seeker->started, status == RUSM_OK);
+        atomic_fetch_add(&seeker->found, status == RUSM_EEXIST);
+        if (!pid || whereis(rt, name) != pid || send_text(rt, pid, "hello") != RUSM_OK) {
+            atomic_fetch_add(&seeker->wrong, 1);
+        }
+    }
+    atomic_store(&seeker->done, true);
+}
+
+static void *seek_outside(void *seeker) {
+    seek(seeker);
+    return NULL;
+}
+
+static rusm_step seek_inside(rusm_proc *self, void *seeker) {
+    (void)self;
+    seek(seeker);
+    return RUSM_STEP_EXIT;
+}
+
+static void spawn_with_a_name_starts_one(void **state) {
+    static const rusm_body_ops ops = {.name = "seeker", .step = seek_inside};
+    (void)state;
+    struct seeker seekers[SEEKERS] = {0};
+    pthread_t threads[SEEKERS / 2];
+    unsigned started = 0, found = 0;
+    for (unsigned i = 0; i < SEEKERS; i++) {
+        if (i < SEEKERS / 2) {
+            assert_int_equal(pthread_create(&threads[i], NULL, seek_outside, &seekers[i]), 0);
+        } else {
+            rusm_spawn_options options = {
+                .size = sizeof(options), .ops = &ops, .body = &seekers[i]};
+            rusm_pid pid;
+            assert_int_equal(rusm_proc_spawn(rt, &options, &pid), RUSM_OK);
+        }
+    }
+    for (unsigned i = 0; i < SEEKERS; i++) {
+        WAIT_FOR(atomic_load(&seekers[i].done));
+        started += atomic_load(&seekers[i].started);
+        found += atomic_load(&seekers[i].found);
+        assert_int_equal(atomic_load(&seekers[i].wrong), 0);
+    }
+    pthread_join(threads[0], NULL);
+    pthread_join(threads[1], NULL);
+    assert_int_equal(started, SERVICES);
+    assert_int_equal(found, (SEEKERS - 1) * SERVICES);
+    WAIT_FOR(rusm_runtime_process_count(rt) == SERVICES);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start_two, stop)
@@ -588,6 +762,10 @@ int main(void) {
         TEST(spawn_monitor_can_be_taken_back),
         TEST(spawn_ties_need_a_process),
         TEST(spawn_refused_by_a_full_table_leaves_no_tie),
+        TEST(spawn_refuses_others_monitors_and_large_bounds),
+        TEST(spawn_with_a_name_holds_it_from_the_start),
+        TEST(spawn_with_a_name_leaves_no_tie_when_it_is_taken),
+        TEST(spawn_with_a_name_starts_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
