@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Runs programs of processes on the public API and prints what each process observed:
  *
- *     oracle FILE SETTLE_MS
+ *     oracle FILE
  *
  * Every process of every program is a fiber that interprets its script; all programs run at the
- * same time. They are over when nothing has changed for SETTLE_MS and every process has ended or
- * waits without a deadline. If something changes after all, the program is printed as unsettled and
- * whoever compares runs it again with more patience.
+ * same time. They are over when every process has ended or waits without a deadline and all
+ * schedulers sleep (test/quiet.h). Programs that do not come to rest are printed as unsettled.
  *
  * Roots wait for a start message, which they get when all of them are known. */
 #include <stdarg.h>
@@ -21,6 +20,7 @@
 #include "rusm/runtime.h"
 
 #include "program.h"
+#include "quiet.h"
 
 enum {
     SCHEDULERS = 4,
@@ -57,8 +57,7 @@ struct run {
     const struct program *program;
     rusm_runtime *rt;
     struct actor actors[MAX_ACTORS];
-    unsigned states[MAX_ACTORS]; /* when all had settled */
-    unsigned counts[MAX_ACTORS];
+    bool is_settled;
 };
 
 static void die(const char *what, int status) {
@@ -490,68 +489,65 @@ static void init_run(struct run *run, rusm_runtime *rt, const struct program *pr
 
 /* ---- the end of all ---- */
 
-/* Take down how every actor of a run is; true if none runs and nothing is new. */
-static bool is_still(struct run *run) {
-    bool still = true;
-    for (unsigned i = 0; i < run->program->count; i++) {
-        struct actor *actor = &run->actors[i];
-        unsigned state = atomic_load_explicit(&actor->state, memory_order_acquire);
-        unsigned count = atomic_load_explicit(&actor->line_count, memory_order_acquire);
-        still = still && state != RUNNING && state == run->states[i] && count == run->counts[i];
-        run->states[i] = state;
-        run->counts[i] = count;
-    }
-    return still;
+static unsigned state_of(const struct actor *actor) {
+    return atomic_load_explicit(&actor->state, memory_order_acquire);
 }
 
-static void settle(struct run *runs, size_t count, uint64_t settle_ns) {
-    uint64_t now_ns = rusm_now_ns(), changed_ns = now_ns,
-             give_up_ns = now_ns + PATIENCE_S * 1000000000ull;
-    while (now_ns - changed_ns < settle_ns) {
-        nanosleep(&(struct timespec){.tv_nsec = POLL_NS}, NULL);
-        now_ns = rusm_now_ns();
-        for (size_t i = 0; i < count; i++) {
-            if (!is_still(&runs[i])) {
-                changed_ns = now_ns;
-            }
-        }
-        if (now_ns > give_up_ns) {
-            return; /* who still runs is printed as unsettled */
-        }
-    }
-}
-
-static bool is_settled(const struct run *run) {
+/* No actor does anything or sleeps until some time. */
+static bool is_at_rest(const struct run *run) {
     for (unsigned i = 0; i < run->program->count; i++) {
-        if (run->states[i] == RUNNING ||
-            atomic_load_explicit(&run->actors[i].line_count, memory_order_acquire) !=
-                run->counts[i]) {
+        if (state_of(&run->actors[i]) == RUNNING) {
             return false;
         }
     }
     return true;
 }
 
-static void print_actor(const struct run *run, unsigned index) {
-    unsigned state = run->states[index];
+static bool all_at_rest(struct run *runs, size_t count) {
+    bool all = true;
+    for (size_t i = 0; i < count; i++) {
+        runs[i].is_settled = is_at_rest(&runs[i]);
+        all = all && runs[i].is_settled;
+    }
+    return all;
+}
+
+/* Actors that rest can be woken by what is on its way to them. If all schedulers slept before we
+ * looked, nothing was on its way, and nobody but us begins anything any more. */
+static void settle(struct run *runs, size_t count) {
+    uint64_t give_up_ns = rusm_now_ns() + PATIENCE_S * 1000000000ull;
+    bool quiet;
+    do {
+        nanosleep(&(struct timespec){.tv_nsec = POLL_NS}, NULL);
+        quiet = quiet_since_last_call();
+    } while (!(all_at_rest(runs, count) && quiet) && rusm_now_ns() < give_up_ns);
+    for (size_t i = 0; i < count; i++) {
+        runs[i].is_settled = runs[i].is_settled && quiet;
+    }
+}
+
+static void print_actor(const struct actor *actor) {
+    unsigned state = state_of(actor);
+    unsigned count = atomic_load_explicit(&actor->line_count, memory_order_acquire);
     if (state >= BLOCKED) {
-        printf("proc %u blocked %u\n", index, state - BLOCKED);
+        printf("proc %u blocked %u\n", actor->index, state - BLOCKED);
     } else {
-        printf("proc %u %s\n", index, state == UNBORN ? "unborn" : "gone");
+        printf("proc %u %s\n", actor->index, state == UNBORN ? "unborn" : "gone");
     }
-    for (unsigned i = 0; i < run->counts[index]; i++) {
-        printf("%s\n", run->actors[index].lines[i]);
+    for (unsigned i = 0; i < count; i++) {
+        printf("%s\n", actor->lines[i]);
     }
 }
 
+/* While the runtime still runs: its end would end those that wait. */
 static void print_run(const struct run *run) {
-    printf("program %u %s\n", run->program->id, is_settled(run) ? "settled" : "unsettled");
+    printf("program %u %s\n", run->program->id, run->is_settled ? "settled" : "unsettled");
     for (unsigned i = 0; i < run->program->count; i++) {
-        print_actor(run, i);
+        print_actor(&run->actors[i]);
     }
 }
 
-static void run_all(const struct program *programs, size_t count, uint64_t settle_ns) {
+static void run_all(const struct program *programs, size_t count) {
     rusm_runtime_options options = {.size = sizeof(options), .schedulers = SCHEDULERS};
     rusm_runtime *rt;
     must("start", rusm_runtime_start(&options, &rt));
@@ -563,25 +559,25 @@ static void run_all(const struct program *programs, size_t count, uint64_t settl
         init_run(&runs[i], rt, &programs[i]);
         start_roots(&runs[i]);
     }
-    settle(runs, count, settle_ns);
-    rusm_runtime_stop(rt);
+    settle(runs, count);
     for (size_t i = 0; i < count; i++) {
         print_run(&runs[i]);
     }
+    rusm_runtime_stop(rt);
     free(runs);
 }
 
 int main(int argc, char **argv) {
-    FILE *file = argc == 3 ? fopen(argv[1], "r") : NULL;
+    FILE *file = argc == 2 ? fopen(argv[1], "r") : NULL;
     if (!file) {
-        fprintf(stderr, "usage: oracle FILE SETTLE_MS\n");
+        fprintf(stderr, "usage: oracle FILE\n");
         return 2;
     }
     struct program *programs;
     size_t count = programs_read(file, &programs);
     fclose(file);
     if (count) {
-        run_all(programs, count, strtoull(argv[2], NULL, 10) * 1000000);
+        run_all(programs, count);
     }
     free(programs);
     return count ? 0 : 2;

@@ -25,8 +25,9 @@ import model
 import program as programs
 
 BATCH = 200
-SETTLE_MS = 300  # nothing runnable waits that long for a core, one hopes
-SHRINK_SETTLE_MS = 60
+# Our runner knows when all is quiet. For the BEAM that is a guess: nothing has changed for so long.
+SETTLE_MS = 1000
+SHRINK_SETTLE_MS = 100
 RETRIES = 3
 COPIES = 40  # of a program that is being shrunk: what went wrong once may need many tries
 SHRINK_SECONDS = 45
@@ -47,12 +48,14 @@ class Failure(Exception):
 class Side:
     """Something that runs programs."""
 
-    def __init__(self, name, command):
+    def __init__(self, name, command, guesses=False):
         self.name = name
         self.command = command
+        self.guesses = guesses  # it wants to be told how long nothing must change
 
     def start(self, path, settle_ms):
-        return subprocess.Popen([*self.command, path, str(settle_ms)], stdout=subprocess.PIPE,
+        more = [str(settle_ms)] if self.guesses else []
+        return subprocess.Popen([*self.command, path, *more], stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, text=True)
 
     def finish(self, process):
@@ -223,7 +226,7 @@ def beam_side(folder):
     source = pathlib.Path(__file__).with_name("oracle.erl")
     subprocess.run(["erlc", "-o", folder, str(source)], check=True, timeout=RUN_SECONDS)
     return Side("BEAM", ["erl", "-noshell", "-noinput", "+S", "4", "-pa", folder, "-s", "oracle",
-                         "main", "-extra"])
+                         "main", "-extra"], guesses=True)
 
 
 def check(options, sides):

@@ -5,6 +5,7 @@
 
 #include "base/random.h"
 #include "proc/proc_impl.h"
+#include "quiet.h"
 
 static rusm_runtime *rt;
 
@@ -38,7 +39,7 @@ static void assert_exit(struct puppet_mail mail, rusm_pid from, rusm_exit_kind k
 }
 
 static void assert_lives(struct puppet *puppet, size_t mail_count) {
-    nap_ms(2);
+    WAIT_FOR(quiet_since_last_call()); /* whatever is on its way has arrived */
     puppet_settle(puppet);
     assert_int_equal(puppet_mail_count(puppet), mail_count);
 }
@@ -343,11 +344,10 @@ static void link_sides_agree_after_crossing(void **state) {
     unsigned linked = 0;
     for (unsigned p = 0; p < PAIRS; p++) {
         WAIT_FOR(atomic_load(&crossers[p][0].left) == 0 && atomic_load(&crossers[p][1].left) == 0);
-        WAIT_FOR(links_of(pids[p][0]) == links_of(pids[p][1])); /* signals may be on their way */
-        linked += links_of(pids[p][0]);
     }
-    nap_ms(5);
+    WAIT_FOR(quiet_since_last_call()); /* signals may have been on their way */
     for (unsigned p = 0; p < PAIRS; p++) {
+        linked += links_of(pids[p][0]);
         assert_int_equal(links_of(pids[p][0]), links_of(pids[p][1]));
         bool both = links_of(pids[p][0]) == 1;
         assert_int_equal(rusm_pid_exit(rt, pids[p][0], RUSM_EXIT_CRASHED, "end"), RUSM_OK);
@@ -355,7 +355,7 @@ static void link_sides_agree_after_crossing(void **state) {
         if (both) {
             WAIT_FOR(!rusm_pid_is_alive(rt, pids[p][1]));
         } else {
-            nap_ms(1);
+            WAIT_FOR(quiet_since_last_call());
             assert_true(rusm_pid_is_alive(rt, pids[p][1]));
         }
     }

@@ -3,6 +3,7 @@
 #include "unit/proc/puppet.h"
 
 #include "proc/proc_impl.h"
+#include "quiet.h"
 
 static rusm_runtime *rt;
 
@@ -30,7 +31,7 @@ static void assert_down(struct puppet_mail mail, rusm_pid from, uint64_t ref, ru
 
 /* No more mail than `count` came, now or soon. */
 static void assert_no_more(struct puppet *puppet, size_t count) {
-    nap_ms(2);
+    WAIT_FOR(quiet_since_last_call()); /* whatever is on its way has arrived */
     puppet_settle(puppet);
     assert_int_equal(puppet_mail_count(puppet), count);
 }

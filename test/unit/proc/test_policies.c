@@ -5,6 +5,7 @@
 #include "rusm/fiber.h"
 
 #include "proc/proc_impl.h"
+#include "quiet.h"
 
 static rusm_runtime *rt;
 
@@ -173,7 +174,7 @@ static void drop_oldest_never_drops_signals(void **state) {
     WAIT_FOR(info_of(brief.pid).monitors == 1);
     assert_int_equal(send_number(gate.pid, 0), RUSM_OK);
     puppet_end_with(&brief, RUSM_EXIT_NORMAL, NULL);
-    nap_ms(2); /* the DOWN is sent after the process is counted out */
+    WAIT_FOR(quiet_since_last_call()); /* the DOWN is sent after the process is counted out */
     for (unsigned i = 1; i < 20; i++) {
         assert_int_equal(send_number(gate.pid, i), RUSM_OK);
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What happens to those who take too long. Limits are short here; no test asserts that something
- * was fast, only that it comes at all and in the right form. */
+/* What happens to those who take too long. Limits are short here where nothing else has to be done
+ * within them, and long where a busy machine must not miss them; no test asserts that something was
+ * fast, only that it comes at all and in the right form. */
 #include "app.h"
 
 static int start_with(struct rusm__serve_limits limits) {
@@ -39,7 +40,7 @@ static void gives_up_on_slow_bodies(void **state) {
 
 static int start_with_short_handlers(void **state) {
     (void)state;
-    return start_with((struct rusm__serve_limits){.handler_ms = 50});
+    return start_with((struct rusm__serve_limits){.handler_ms = 1000});
 }
 
 static void gives_up_on_slow_handlers(void **state) {
@@ -69,7 +70,7 @@ static void goes_on_with_the_pipeline_after_a_slow_handler(void **state) {
 
 static int start_with_short_patience(void **state) {
     (void)state;
-    return start_with((struct rusm__serve_limits){.idle_ms = 50, .linger_ms = 50});
+    return start_with((struct rusm__serve_limits){.idle_ms = 2000, .linger_ms = 50});
 }
 
 static void closes_idle_connections(void **state) {
@@ -98,9 +99,10 @@ static int start_with_short_writes(void **state) {
 
 static void drops_clients_that_stop_reading(void **state) {
     int fd = client();
+    char first;
     (void)state;
     get(fd, "/much");
-    WAIT_FOR(rusm__serve_connections(app_serve) == 1);
+    assert_int_equal(recv(fd, &first, 1, 0), 1); /* it has begun to answer */
     WAIT_FOR(rusm__serve_connections(app_serve) == 0);
     close(fd);
 }
