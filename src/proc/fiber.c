@@ -131,7 +131,7 @@ int rusm_fiber_spawn(rusm_runtime *rt, const rusm_fiber_options *opts, rusm_pid 
         return RUSM_EINVAL;
     }
     *out_pid = 0;
-    if (!opts || opts->size != sizeof(*opts) || !opts->main) {
+    if (!rt || !opts || opts->size != sizeof(*opts) || !opts->main) {
         return RUSM_EINVAL;
     }
     if (opts->spawn.size != 0 && opts->spawn.size != sizeof(opts->spawn)) {
@@ -149,11 +149,7 @@ int rusm_fiber_spawn(rusm_runtime *rt, const rusm_fiber_options *opts, rusm_pid 
     fiber->arg = opts->arg;
     fiber->drop = opts->drop;
     fiber->size_index = (uint32_t)size_index;
-    rusm_spawn_options spawn = opts->spawn;
-    spawn.size = sizeof(spawn);
-    spawn.ops = &ops;
-    spawn.body = fiber;
-    int status = rusm_proc_spawn(rt, &spawn, out_pid);
+    int status = rusm__proc_spawn(rt, &ops, fiber, &opts->spawn, out_pid);
     if (status) {
         rusm__mem_free(fiber);
     }

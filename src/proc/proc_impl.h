@@ -152,6 +152,11 @@ void rusm__count_displaced(rusm_runtime *rt, uint64_t messages); /* also among t
 
 /* ---- steps of a life ---- */
 
+/* spawn.c: as rusm_proc_spawn, but *out_pid is 0 already, and size, ops and body of opts are not
+ * looked at. */
+RUSM_MUST_USE int rusm__proc_spawn(rusm_runtime *rt, const rusm_body_ops *ops, void *body,
+                                   const rusm_spawn_options *opts, rusm_pid *out_pid);
+
 void rusm__proc_run(struct rusm__sched *sched, struct rusm__task *task); /* run.c */
 void rusm__proc_finish(rusm_proc *self);                                 /* exit.c */
 /* The first reason stays. Takes reason. */

@@ -51,8 +51,6 @@ static enum rusm__stop_turn stop_turn(uint32_t flags) {
 }
 
 static void init(rusm_proc *proc, const rusm_runtime *rt, const rusm_spawn_options *opts) {
-    proc->ops = opts->ops;
-    proc->body = opts->body;
     proc->logged = opts->flags & RUSM_SPAWN_LOGGED;
     proc->stop_turn = (uint8_t)stop_turn(opts->flags);
     proc->wake_ns = UINT64_MAX;
@@ -283,8 +281,7 @@ __attribute__((noinline, cold)) static void tell_full(rusm_runtime *rt) {
 }
 
 static bool is_valid(const rusm_spawn_options *opts) {
-    return opts && opts->size == sizeof(*opts) && opts->ops && opts->ops->step &&
-           (!opts->first || opts->first->tag == RUSM__TAG_DATA) &&
+    return (!opts->first || opts->first->tag == RUSM__TAG_DATA) &&
            (!opts->name ||
             rusm__is_word(opts->name, strnlen(opts->name, RUSM__WORD_MAX_BYTES + 1))) &&
            opts->mailbox_messages <= RUSM_MAILBOX_MAX_MESSAGES &&
@@ -300,7 +297,15 @@ int rusm_proc_spawn(rusm_runtime *rt, const rusm_spawn_options *opts, rusm_pid *
         return RUSM_EINVAL;
     }
     *out_pid = 0;
-    if (!rt || !is_valid(opts)) {
+    if (!rt || !opts || opts->size != sizeof(*opts) || !opts->ops || !opts->ops->step) {
+        return RUSM_EINVAL;
+    }
+    return rusm__proc_spawn(rt, opts->ops, opts->body, opts, out_pid);
+}
+
+int rusm__proc_spawn(rusm_runtime *rt, const rusm_body_ops *ops, void *body,
+                     const rusm_spawn_options *opts, rusm_pid *out_pid) {
+    if (!is_valid(opts)) {
         return RUSM_EINVAL;
     }
     if (opts->out_monitor) {
@@ -318,6 +323,8 @@ int rusm_proc_spawn(rusm_runtime *rt, const rusm_spawn_options *opts, rusm_pid *
     if (!proc) {
         return RUSM_ENOMEM;
     }
+    proc->ops = ops;
+    proc->body = body;
     init(proc, rt, opts);
     struct ties ties; /* looked at only if there are any */
     bool tied = (opts->flags & RUSM_SPAWN_LINK) || opts->out_monitor;
