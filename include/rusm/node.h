@@ -34,7 +34,8 @@ typedef struct rusm_node_options {
     const char *config_path; /* NULL = rusm.toml in root, which may be missing */
     const char *node_listen; /* instead of [node] listen; NULL = manifest */
     uint32_t schedulers;     /* 0 = one per core */
-    int log_fd;              /* where log lines go; 0 = standard error */
+    int log_fd;              /* where log lines go; 0 = standard error. Not looked at if the program
+                              * has started the log (rusm/log.h) */
 } rusm_node_options;
 
 /* What went wrong, whole: one or more lines without a final newline. */

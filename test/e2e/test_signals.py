@@ -64,7 +64,7 @@ def second_signal_ends_at_once():
     with copy_of("app-c") as app, app.start() as node:
         with node.socket() as connection:
             connection.sendall(b"GET /slow/10000 HTTP/1.1\r\nhost: x\r\n\r\n")
-            time.sleep(0.2)
+            time.sleep(1)  # until it is in flight
             node.send_signal(signal.SIGINT)
             node.send_signal(signal.SIGTERM)
             code = node.wait()
@@ -75,14 +75,14 @@ def second_signal_ends_at_once():
 def request_in_flight_is_answered():
     with copy_of("app-c") as app, app.start() as node:
         with node.socket() as connection:
-            connection.sendall(b"GET /slow/200 HTTP/1.1\r\nhost: x\r\n\r\n")
-            time.sleep(0.1)
+            connection.sendall(b"GET /slow/1500 HTTP/1.1\r\nhost: x\r\n\r\n")
+            time.sleep(1)  # until it is in flight; a stop gives it one second more
             node.send_signal(signal.SIGINT)
             answer = b""
             while piece := connection.recv(4096):
                 answer += piece
             contains(answer.decode(), "200 OK")
-            contains(answer.decode(), "waited 200 ms")
+            contains(answer.decode(), "waited 1500 ms")
         same(node.wait(), 0, "exit code")
 
 

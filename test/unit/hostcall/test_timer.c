@@ -25,11 +25,11 @@ static void a_cancelled_timer_never_arrives(void **state) {
     struct world *w = *state;
     world_run(w, "a",
               RUN("(call $hello) (drop " AFTER(10000) ") (call $say_u64 " AFTER(
-                  40) ")"
-                      "(call $say_u32 " CANCEL(1) ") (call $say_u32 " CANCEL(
-                          1) ")"
-                             "(call $say_u32 (call $recv_within (i64.const 80)))"
-                             "(call $say_u32 " CANCEL(0) ")") TICK);
+                  1000) ")"
+                        "(call $say_u32 " CANCEL(1) ") (call $say_u32 " CANCEL(
+                            1) ")"
+                               "(call $say_u32 (call $recv_within (i64.const 1200)))"
+                               "(call $say_u32 " CANCEL(0) ")") TICK);
     world_expect_u64(w, 1); /* the second handle */
     world_expect_u64(w, 1); /* cancelled */
     world_expect_u64(w, 0); /* and not again */
@@ -52,7 +52,7 @@ static void a_timer_outlives_who_set_it(void **state) {
     struct world *w = *state;
     rusm_pid pid = world_run(w, "a",
                              RUN("(call $hello)"
-                                 "(drop (call $send-after (global.get $to) (i64.const 50)"
+                                 "(drop (call $send-after (global.get $to) (i64.const 1000)"
                                  "  (i32.const 4096) (i32.const 4)))") TICK);
     world_expect_end(w, pid, RUSM_EXIT_NORMAL);
     world_expect(w, "tick");

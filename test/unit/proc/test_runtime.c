@@ -445,8 +445,9 @@ static void stop_within_ends_with_the_grace(void **state) {
     start_careful(rt, &obedient);
     size_t killed = 0;
     uint64_t begin = rusm_now_ns();
-    assert_int_equal(rusm_runtime_stop_within(rt, 30 * RUSM__MS, &killed), RUSM_OK);
-    assert_true(rusm_now_ns() - begin >= 30 * RUSM__MS);
+    /* Long enough that everybody gets the processor once, on a busy machine too. */
+    assert_int_equal(rusm_runtime_stop_within(rt, RUSM__SECOND, &killed), RUSM_OK);
+    assert_true(rusm_now_ns() - begin >= RUSM__SECOND);
     assert_true(killed >= 1);
     assert_true(atomic_load(&stubborn.told) && atomic_load(&stubborn.dropped));
     assert_true(atomic_load(&obedient.dropped));
@@ -477,7 +478,7 @@ static void stop_within_tells_in_turns(void **state) {
     struct careful late = {.traps = true, .ends = true};
     start_careful(rt, &stubborn);
     start_careful(rt, &late);
-    assert_int_equal(rusm_runtime_stop_within(rt, 20 * RUSM__MS, &killed), RUSM_OK);
+    assert_int_equal(rusm_runtime_stop_within(rt, RUSM__SECOND, &killed), RUSM_OK);
     assert_int_equal(killed, 2);
     assert_true(stubborn.told && !late.told && late.dropped);
 }
