@@ -102,9 +102,7 @@ static void act(void) {
     }
 }
 
-void scenario_run(void) {
-    make_records();
-    size_t blocks = sim_live_blocks(), bytes = sim_live_bytes();
+static void processes_run(void) {
     start();
     act();
     if (sim_chance(75)) {
@@ -114,6 +112,16 @@ void scenario_run(void) {
     model.stopping = true;
     rusm_runtime_stop(model.rt);
     check_over();
+}
+
+void scenario_run(void) {
+    make_records();
+    size_t blocks = sim_live_blocks(), bytes = sim_live_bytes();
+    if (sim_chance(30)) {
+        supervisors_run();
+    } else {
+        processes_run();
+    }
     if (sim_live_blocks() != blocks || sim_live_bytes() != bytes) {
         sim_fail("%zd blocks (%zd bytes) are left", (ssize_t)(sim_live_blocks() - blocks),
                  (ssize_t)(sim_live_bytes() - bytes));

@@ -23,6 +23,9 @@ extern const rusm_body_ops stepper_ops, winding_ops;
 void fiber_main(rusm_proc *self, void *arg);
 void body_drop(void *body);
 
+/* supervisors.c: a run of its own kind */
+void supervisors_run(void);
+
 /* scenario.c */
 void scenario_run(void);
 
