@@ -39,6 +39,7 @@ struct kid {
 
 struct team {
     struct team *above;
+    struct kid *as; /* what it is there */
     unsigned depth;
     rusm_supervisor *handle;
     rusm_pid pid;
@@ -46,7 +47,7 @@ struct team {
     rusm_strategy strategy;
     uint32_t max;
     bool requests; /* somebody asked for something */
-    bool gave_up;
+    bool gave_up, could_not_start;
     unsigned restarts; /* that went to the log */
     unsigned by_hand;  /* that were asked for, whatever the answer */
     unsigned living;   /* workers, whatever became of their start */
@@ -95,6 +96,7 @@ void rusm__say_give_up(const rusm_supervisor *sup, const struct rusm__child *chi
 }
 
 void rusm__say_no_start(const rusm_supervisor *sup, const struct rusm__child *child, int code) {
+    team_of(sup)->could_not_start = true;
     sim_trace("%s could not start %s: %d", sup->name, child->id, code);
 }
 
@@ -108,6 +110,9 @@ static void check_order(const struct kid *kid) {
     const struct team *team = kid->team;
     if (team->requests || kid->added) /* one may have been asked to end alone */
         return;
+    if (team->as && model.stopping && !kills && !model.starving && !team->gave_up &&
+        !team->could_not_start && team->strategy == RUSM_ONE_FOR_ONE)
+        check_order(team->as); /* it must have been told to end by the one above */
     for (unsigned i = kid->place + 1; i < team->kid_count; i++) {
         if (team->kids[i].living && !team->kids[i].added)
             sim_fail("%s is told to end before %s, to its right", kid->id, team->kids[i].id);
@@ -188,7 +193,7 @@ static int spawn_worker(struct kid *kid, rusm_spawn_options *spawn, rusm_pid *ou
 
 /* ---- teams ---- */
 
-static int start_nested(struct team *above, const rusm_spawn_options *spawn, rusm_pid *out_pid);
+static int start_nested(struct kid *as, const rusm_spawn_options *spawn, rusm_pid *out_pid);
 
 static int start_carelessly(struct kid *kid, rusm_pid *out_pid) {
     switch (sim_below(5)) {
@@ -215,7 +220,7 @@ static int start_kid(rusm_proc *self, void *arg, rusm_spawn_options *spawn, rusm
     if (sim_chance(careless))
         code = start_carelessly(kid, out_pid);
     else if (kid->nests)
-        code = start_nested(team, spawn, out_pid);
+        code = start_nested(kid, spawn, out_pid);
     else
         code = spawn_worker(kid, spawn, out_pid);
     kid->pid = *out_pid;
@@ -274,12 +279,13 @@ static int start_team(struct team *team, const rusm_spawn_options *spawn, rusm_p
     return code;
 }
 
-static int start_nested(struct team *above, const rusm_spawn_options *spawn, rusm_pid *out_pid) {
+static int start_nested(struct kid *as, const rusm_spawn_options *spawn, rusm_pid *out_pid) {
     if (team_count == TEAMS)
         return RUSM_ELIMIT;
     struct team *team = &teams[team_count++];
-    team->above = above;
-    team->depth = above->depth + 1;
+    team->as = as;
+    team->above = as->team;
+    team->depth = as->team->depth + 1;
     return start_team(team, spawn, out_pid, NULL);
 }
 
