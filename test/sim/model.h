@@ -107,6 +107,7 @@ struct model {
      * many of the latest actors most operations are about. */
     uint32_t violence, tightness, circle;
     unsigned tag_kills[TAGS];                      /* that are going on */
+    unsigned naming[NAMES];                        /* spawns with this name that are going on */
     unsigned actor_count, mail_count, watch_count; /* mails from 1 */
     struct actor actors[ACTORS];
     struct mail mails[MAILS];

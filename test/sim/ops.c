@@ -398,17 +398,31 @@ static void op_unregister(struct actor *self, rusm_proc *proc) {
     self->names &= ~(1u << name);
 }
 
-static void op_whereis(void) {
-    unsigned name = sim_below(NAMES);
-    bool dead[ACTORS];
+static void list_the_dead(bool dead[ACTORS]) {
     for (unsigned i = 0; i < ACTORS; i++) {
         dead[i] = model.actors[i].dropped;
     }
-    rusm_pid pid = rusm_name_whereis(model.rt, names[name], 2);
+}
+
+/* What a look-up found; `dead` were so before it. One that is being born has no known pid yet. */
+static void check_holder(unsigned name, rusm_pid pid, const bool dead[ACTORS]) {
     const struct actor *actor = model_actor_of(pid);
-    if (pid && (!actor || !(actor->names_ever >> name & 1) || dead[actor->index])) {
+    if (!actor && model.naming[name]) {
+        return;
+    }
+    if (!actor || !(actor->names_ever >> name & 1) || dead[actor->index]) {
         sim_fail("name %u is held by actor %d, who %s", name, actor ? (int)actor->index : -1,
                  actor && dead[actor->index] ? "is dead" : "never asked for it");
+    }
+}
+
+static void op_whereis(void) {
+    unsigned name = sim_below(NAMES);
+    bool dead[ACTORS];
+    list_the_dead(dead);
+    rusm_pid pid = rusm_name_whereis(model.rt, names[name], 2);
+    if (pid) {
+        check_holder(name, pid, dead);
     }
 }
 
@@ -467,9 +481,33 @@ static struct actor *new_actor(void) {
     return actor;
 }
 
+/* As if it had the name already, for it may run before we know. */
+static void name_it(struct actor *actor, rusm_spawn_options *options, unsigned name) {
+    options->name = names[name];
+    actor->names = actor->names_ever = 1u << name;
+    model.naming[name]++;
+}
+
+static void named(struct actor *actor, unsigned name, int status, rusm_pid pid,
+                  const bool dead[ACTORS]) {
+    if (status != RUSM_OK) {
+        actor->names = actor->names_ever = 0;
+    }
+    if (status == RUSM_EEXIST) {
+        check_holder(name, pid, dead);
+    }
+    model.naming[name]--;
+}
+
 static int spawn(struct actor *actor, rusm_spawn_options *options) {
     rusm_pid pid;
     int status;
+    unsigned name = sim_chance(20) ? sim_below(NAMES) : NAMES;
+    bool dead[ACTORS];
+    list_the_dead(dead);
+    if (name < NAMES) {
+        name_it(actor, options, name);
+    }
     options->size = sizeof(*options);
     if (actor->is_fiber) {
         rusm_fiber_options fiber = {.size = sizeof(fiber),
@@ -488,13 +526,16 @@ static int spawn(struct actor *actor, rusm_spawn_options *options) {
     if (status == RUSM_OK) {
         actor->pid = pid;
     }
-    return status;
+    if (name < NAMES) {
+        named(actor, name, status, pid, dead);
+    }
+    return status == RUSM_EEXIST && name == NAMES ? RUSM_EINVAL : status; /* nobody asked for one */
 }
 
 static void spawn_answered(struct actor *actor, unsigned first, struct watch *watch, int status) {
     sim_trace("actor %u is born: %d", actor->index, status);
     expect(status == RUSM_OK || status == RUSM_ENOMEM || status == RUSM_EPROCS ||
-               (status == RUSM_ESTATE && model.stopping),
+               status == RUSM_EEXIST || (status == RUSM_ESTATE && model.stopping),
            "spawn", status);
     actor->born = status == RUSM_OK;
     model.spawned += status == RUSM_OK;
