@@ -166,6 +166,14 @@ pub struct HostCalls {
     pub kv_begin: unsafe extern "C-unwind" fn(Guest, u32, Slice, Slice, Slice),
     pub kv_poll: unsafe extern "C-unwind" fn(Guest, *mut KvAnswer) -> u32,
 
+    pub stream_open: unsafe extern "C-unwind" fn(Guest, u64, *mut u64) -> u32,
+    pub stream_write_begin: unsafe extern "C-unwind" fn(Guest, u64, Slice),
+    pub stream_write_poll: unsafe extern "C-unwind" fn(Guest) -> u32,
+    pub stream_close: unsafe extern "C-unwind" fn(Guest, u64),
+    pub stream_accept_poll: unsafe extern "C-unwind" fn(Guest, *mut u64) -> u32,
+    pub stream_read_begin: unsafe extern "C-unwind" fn(Guest, u64),
+    pub stream_read_poll: unsafe extern "C-unwind" fn(Guest, *mut Bytes) -> u32,
+
     pub connection: unsafe extern "C-unwind" fn(Guest) -> *const ConnectionInfo,
 }
 

@@ -117,6 +117,13 @@ fn layout() -> Layout {
         kill_tag,
         kv_begin,
         kv_poll,
+        stream_open,
+        stream_write_begin,
+        stream_write_poll,
+        stream_close,
+        stream_accept_poll,
+        stream_read_begin,
+        stream_read_poll,
         connection,
     );
     compare!(

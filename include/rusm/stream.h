@@ -76,6 +76,9 @@ typedef struct rusm_stream_options {
     size_t size;
     uint32_t max_chunks; /* that wait to be read; 0 = RUSM_STREAM_CHUNKS */
     uint32_t max_bytes;  /* of the chunks that wait, together; 0 = RUSM_STREAM_BYTES */
+    /* A chunk larger than max_bytes is not refused: it waits until nothing else does, and is then
+     * the only one. For those who cannot cut what they are given to write. */
+    bool large_alone;
 } rusm_stream_options;
 
 /* Open a stream towards a process, which may be the caller itself; opts may be NULL. The caller
@@ -109,8 +112,9 @@ RUSM_API RUSM_MUST_USE int rusm_stream_set_limit(rusm_proc *self, uint32_t max_e
 
 /* Write a chunk, whose boundaries the reader sees; one of no bytes is a chunk too. Takes chunk on
  * success; on error the caller keeps it. RUSM_EAGAIN: no room for it now. RUSM_ETOOBIG: larger than
- * the stream's max_bytes, so never. RUSM_ECLOSED: nobody reads any more; RUSM_ECRASHED: because the
- * reader crashed. RUSM_EINVAL: not an end that this process writes to. */
+ * the stream's max_bytes, so never (unless it was opened with large_alone). RUSM_ECLOSED: nobody
+ * reads any more; RUSM_ECRASHED: because the reader crashed. RUSM_EINVAL: not an end that this
+ * process writes to. */
 RUSM_API RUSM_MUST_USE int rusm_stream_try_write(rusm_proc *self, rusm_stream writer,
                                                  rusm_chunk *chunk);
 

@@ -48,3 +48,10 @@ void rusm__gate_limit(struct rusm__guest *guest, enum rusm__refusal what, const 
               rusm__component_name(guest->component), (unsigned long long)guest->pid, (int)len,
               (const char *)text);
 }
+
+void rusm__gate_full(struct rusm__guest *guest, const char *what, rusm_pid to) {
+    char text[96];
+    int len = snprintf(text, sizeof(text), "%s to #%llu is dropped: its mailbox is at its limit",
+                       what, (unsigned long long)to);
+    rusm__gate_limit(guest, RUSM__REFUSED_SEND, text, (size_t)len);
+}

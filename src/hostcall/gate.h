@@ -34,4 +34,7 @@ void rusm__gate_deny_pid(struct rusm__guest *guest, enum rusm__refusal what, rus
 void rusm__gate_limit(struct rusm__guest *guest, enum rusm__refusal what, const void *text,
                       size_t len);
 
+/* The mailbox of `to` has no room for what the guest sends there. */
+void rusm__gate_full(struct rusm__guest *guest, const char *what, rusm_pid to);
+
 #endif

@@ -13,10 +13,17 @@
 /* ---- answers ---- */
 
 static void release(void *owner) {
-    if ((uintptr_t)owner & 1)
-        rusm_msg_free((rusm_msg *)((uintptr_t)owner & ~(uintptr_t)1));
-    else
-        rusm__mem_free(owner);
+    void *block = (void *)((uintptr_t)owner & ~(uintptr_t)OWNER_KINDS);
+    switch ((uintptr_t)owner & OWNER_KINDS) {
+    case OWNER_MSG:
+        rusm_msg_free(block);
+        break;
+    case OWNER_CHUNK:
+        rusm_chunk_free(block);
+        break;
+    default:
+        rusm__mem_free(block);
+    }
 }
 
 struct rusm__bytes rusm__bytes_static(const char *text) {
@@ -102,6 +109,13 @@ static const struct rusm__host_calls table = {
     .kill_tag = rusm__pg_kill_tag,
     .kv_begin = rusm__guest_kv_begin,
     .kv_poll = rusm__guest_kv_poll,
+    .stream_open = rusm__guest_stream_open,
+    .stream_write_begin = rusm__guest_stream_write_begin,
+    .stream_write_poll = rusm__guest_stream_write_poll,
+    .stream_close = rusm__guest_stream_close,
+    .stream_accept_poll = rusm__guest_stream_accept_poll,
+    .stream_read_begin = rusm__guest_stream_read_begin,
+    .stream_read_poll = rusm__guest_stream_read_poll,
     .connection = rusm__guest_connection,
 };
 
@@ -111,6 +125,7 @@ static void guest_end(struct rusm__guest *guest) {
     struct rusm__calls *calls = rusm__calls_of(guest);
     rusm__guest_kv_end(guest);
     rusm__timers_end(guest);
+    rusm__guest_streams_end(guest);
     rusm__mem_free(calls->trap_text);
     rusm__mem_free(calls->who);
 }

@@ -7,9 +7,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "hostcall/orphans.h"
+#include "rusm/stream.h"
+
 #include "hostcall/gate.h"
 #include "hostcall/hostcall.h"
+#include "hostcall/orphans.h"
 #include "hostcall/registry.h"
 #include "hostcall/store.h"
 
@@ -40,6 +42,24 @@ struct rusm__guest_timers {
     uint64_t next_handle;
 };
 
+/* An end of a stream. Ids grow, so an array in order of opening is sorted by id. */
+struct rusm__guest_end {
+    uint64_t id;
+    rusm_stream end; /* 0: closed */
+};
+
+struct rusm__guest_streams {
+    struct rusm__guest_end *items;
+    uint32_t count;
+    uint32_t cap;
+    bool is_limited; /* the core knows max-streams */
+    uint64_t next_id;
+    /* the write or the read that is under way */
+    uint64_t id;
+    rusm_chunk *chunk; /* to be written, owned; NULL when there is no such end */
+    uint32_t answer;   /* what a write's beginning has decided; RUSM__CALL_PENDING: nothing yet */
+};
+
 /* guest->calls: zeroed when the guest is made, used on the scheduler that runs it. */
 struct rusm__calls {
     /* the receive that is under way */
@@ -53,6 +73,7 @@ struct rusm__calls {
     uint32_t stash_count;
     uint64_t stash_bytes;
     struct rusm__guest_timers timers;
+    struct rusm__guest_streams streams;
     /* owned; NULL until needed */
     struct rusm__kv_call *kv;
     char *trap_text;
@@ -77,9 +98,15 @@ RUSM_PRINTF(2, 3) uint32_t rusm__hostcall_trap(struct rusm__guest *guest, const 
 
 /* ---- what an answer's owner may be ---- */
 
-/* A block of rusm__mem_* as it is; a message, marked in the lowest bit. */
+/* A block of rusm__mem_* as it is; other things are marked in the lowest bits. */
+enum { OWNER_MSG = 1, OWNER_CHUNK = 2, OWNER_KINDS = 3 };
+
 static inline void *rusm__owner_of_msg(rusm_msg *msg) {
-    return (void *)((uintptr_t)msg | 1);
+    return (void *)((uintptr_t)msg | OWNER_MSG);
+}
+
+static inline void *rusm__owner_of_chunk(rusm_chunk *chunk) {
+    return (void *)((uintptr_t)chunk | OWNER_CHUNK);
 }
 
 /* Hand out the buffer's bytes with it. The buffer is empty afterwards. */
@@ -133,6 +160,16 @@ void rusm__guest_kv_begin(struct rusm__guest *guest, uint32_t op, struct rusm__s
                           struct rusm__slice key, struct rusm__slice value);
 uint32_t rusm__guest_kv_poll(struct rusm__guest *guest, struct rusm__kv_answer *out_answer);
 void rusm__guest_kv_end(struct rusm__guest *guest);
+/* streams.c */
+uint32_t rusm__guest_stream_open(struct rusm__guest *guest, uint64_t to, uint64_t *out_id);
+void rusm__guest_stream_write_begin(struct rusm__guest *guest, uint64_t id,
+                                    struct rusm__slice chunk);
+uint32_t rusm__guest_stream_write_poll(struct rusm__guest *guest);
+void rusm__guest_stream_close(struct rusm__guest *guest, uint64_t id);
+uint32_t rusm__guest_stream_accept_poll(struct rusm__guest *guest, uint64_t *out_id);
+void rusm__guest_stream_read_begin(struct rusm__guest *guest, uint64_t id);
+uint32_t rusm__guest_stream_read_poll(struct rusm__guest *guest, struct rusm__bytes *out_chunk);
+void rusm__guest_streams_end(struct rusm__guest *guest); /* the guest has ended */
 /* serve.c */
 const struct rusm__connection_info *rusm__guest_connection(struct rusm__guest *guest);
 

@@ -20,6 +20,10 @@
 #define MESSAGE_WEIGHT        64u
 #define MAILBOX_BYTES_DEFAULT ((uint64_t)256 << 20)
 
+/* Streams that are offered wait in the mailbox for stream-accept. Exit signals never come as mail:
+ * guests do not trap them. */
+#define RECEIVED (RUSM__KIND(RUSM_MSG_DATA) | RUSM__KIND(RUSM_MSG_DOWN))
+
 /* ---- send ---- */
 
 uint32_t rusm__mail_copy(struct rusm__guest *guest, struct rusm__slice bytes, rusm_msg **out_msg) {
@@ -37,14 +41,6 @@ uint32_t rusm__mail_copy(struct rusm__guest *guest, struct rusm__slice bytes, ru
     return RUSM__CALL_OK;
 }
 
-static void tell_full(struct rusm__guest *guest, rusm_pid to) {
-    char text[96];
-    int len =
-        snprintf(text, sizeof(text), "a message to #%llu is dropped: its mailbox is at its limit",
-                 (unsigned long long)to);
-    rusm__gate_limit(guest, RUSM__REFUSED_SEND, text, (size_t)len);
-}
-
 /* Nobody there: nothing happens. Full: dropped, counted by the runtime, told once. */
 uint32_t rusm__actor_send(struct rusm__guest *guest, uint64_t to, struct rusm__slice message) {
     rusm_msg *msg;
@@ -54,7 +50,7 @@ uint32_t rusm__actor_send(struct rusm__guest *guest, uint64_t to, struct rusm__s
     if (code < 0)
         rusm_msg_free(msg);
     if (code == RUSM_EFULL || code == RUSM_ETOOBIG)
-        tell_full(guest, to);
+        rusm__gate_full(guest, "a message", to);
     return RUSM__CALL_OK;
 }
 
@@ -94,21 +90,14 @@ static void hand_out_down(struct rusm__calls *calls, rusm_msg *msg, struct rusm_
 
 static bool take_mail(struct rusm__guest *guest, struct rusm__bytes *out) {
     struct rusm__calls *calls = rusm__calls_of(guest);
-    for (;;) {
-        rusm_msg *msg = rusm__proc_receive(guest->proc);
-        if (!msg)
-            return false;
-        switch (rusm_msg_get_kind(msg)) {
-        case RUSM_MSG_DATA:
-            hand_out(calls, msg, out);
-            return true;
-        case RUSM_MSG_DOWN:
-            hand_out_down(calls, msg, out);
-            return true;
-        default: /* an exit signal, which only those get who trap; a stream, which is refused so */
-            rusm_msg_free(msg);
-        }
-    }
+    rusm_msg *msg = rusm__proc_receive_kinds(guest->proc, RECEIVED);
+    if (!msg)
+        return false;
+    if (rusm_msg_get_kind(msg) == RUSM_MSG_DATA)
+        hand_out(calls, msg, out);
+    else
+        hand_out_down(calls, msg, out);
+    return true;
 }
 
 /* Taking a request back needs no memory, so it does not fail; if it did, the guest would be polled

@@ -429,7 +429,8 @@ static const struct rusm__key capability[] = {
         LIMIT("max-names", max_names, 0, 65536, "Registered names and tags together."),
     [RUSM__CAPABILITY_MAX_TIMERS] = LIMIT("max-timers", max_timers, 0, 1000000, "Armed timers."),
     [RUSM__CAPABILITY_MAX_STREAMS] =
-        LIMIT("max-streams", max_streams, 1, 65536, "Open byte streams."),
+        LIMIT("max-streams", max_streams, 1, 65536,
+              "Ends of byte streams, to write to and to read from together."),
     [RUSM__CAPABILITY_CPU_MS] = LIMIT("cpu-ms", cpu_ms, 0, UP_TO_A_WEEK_MS,
                                       "Milliseconds of CPU time per unit of work; 0 is no limit."),
     [RUSM__CAPABILITY_DEADLINE_MS] =

@@ -84,10 +84,6 @@ static bool uses_max_host_mb(const void *object) {
     return ((const struct rusm__manifest_profile *)object)->limits.max_host_mb != 0;
 }
 
-static bool uses_max_streams(const void *object) {
-    return ((const struct rusm__manifest_profile *)object)->limits.max_streams != 0;
-}
-
 /* ---- the table ---- */
 
 static const struct rusm__feature features[] = {
@@ -112,8 +108,6 @@ static const struct rusm__feature features[] = {
      uses_deadline_ms},
     {&rusm__capability_keys, RUSM__CAPABILITY_MAX_HOST_MB, "`max-host-mb`", NODES,
      uses_max_host_mb},
-    {&rusm__capability_keys, RUSM__CAPABILITY_MAX_STREAMS, "`max-streams`", NODES,
-     uses_max_streams},
 };
 
 const struct rusm__feature *rusm__feature_at(size_t index) {

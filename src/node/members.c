@@ -83,6 +83,7 @@ static int fill_profile(rusm_node *node, struct rusm__member *member) {
         .max_children = limits->max_children,
         .max_names = limits->max_names,
         .max_timers = limits->max_timers,
+        .max_streams = limits->max_streams,
     };
     return fill_env(node, member) ? fill_preopens(node, member) : RUSM_ENOMEM;
 }

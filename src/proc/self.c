@@ -69,10 +69,10 @@ rusm_msg *rusm_proc_receive(rusm_proc *self) {
     return msg;
 }
 
-rusm_msg *rusm__proc_receive_kind(rusm_proc *self, rusm_msg_kind kind) {
+rusm_msg *rusm__proc_receive_kinds(rusm_proc *self, unsigned kinds) {
     rusm__proc_accept_new(self);
     struct rusm_msg **where = &self->mailbox.first;
-    while (*where && (*where)->tag != kind) {
+    while (*where && !(kinds & RUSM__KIND((*where)->tag))) {
         where = &(*where)->next;
     }
     return *where && !self->doomed ? rusm__mailbox_remove(&self->mailbox, where) : NULL;

@@ -144,6 +144,19 @@ struct rusm__host_calls {
                      struct rusm__slice key, struct rusm__slice value);
     uint32_t (*kv_poll)(struct rusm__guest *guest, struct rusm__kv_answer *out_answer);
 
+    /* ---- streams ---- */
+    /* OK: *out_id. NONE: the process is gone. TRAP. */
+    uint32_t (*stream_open)(struct rusm__guest *guest, uint64_t to, uint64_t *out_id);
+    void (*stream_write_begin)(struct rusm__guest *guest, uint64_t id, struct rusm__slice chunk);
+    /* OK: written. NONE: nobody reads it, or no writing end. PENDING. TRAP. */
+    uint32_t (*stream_write_poll)(struct rusm__guest *guest);
+    void (*stream_close)(struct rusm__guest *guest, uint64_t id);
+    /* OK: *out_id. PENDING. TRAP. No begin: there is nothing to remember. */
+    uint32_t (*stream_accept_poll)(struct rusm__guest *guest, uint64_t *out_id);
+    void (*stream_read_begin)(struct rusm__guest *guest, uint64_t id);
+    /* OK: *out_chunk. NONE: the end, or no reading end. PENDING. */
+    uint32_t (*stream_read_poll)(struct rusm__guest *guest, struct rusm__bytes *out_chunk);
+
     /* ---- serve ---- */
     /* The connection of this process, or NULL. */
     const struct rusm__connection_info *(*connection)(struct rusm__guest *guest);

@@ -51,6 +51,7 @@ struct rusm__profile {
     uint32_t max_children;      /* alive at once, spawned by one process */
     uint32_t max_names;         /* names and tags together */
     uint32_t max_timers;        /* armed at once */
+    uint32_t max_streams;       /* ends of byte streams, of either kind */
 };
 
 /* What the log shows of a profile when a process starts: "net spawn storage proc stdio env=N dir=N"

@@ -99,7 +99,8 @@ void rusm__pipe_unpark_reader(struct rusm__pipe *pipe) {
 /* ---- the writer ---- */
 
 static bool fits(const struct rusm__pipe *pipe, uint64_t chunks, uint64_t bytes, uint64_t more) {
-    return chunks < pipe->max_chunks && bytes + more <= pipe->max_bytes;
+    return chunks < pipe->max_chunks &&
+           (bytes + more <= pipe->max_bytes || (chunks == 0 && pipe->large_alone));
 }
 
 static bool has_room_as_seen(const struct rusm__pipe *pipe, uint64_t tail, size_t len) {
@@ -121,7 +122,7 @@ static bool has_room(struct rusm__pipe *pipe, size_t len) {
 }
 
 int rusm__pipe_reserve(struct rusm__pipe *pipe, size_t len) {
-    if (len > pipe->max_bytes) {
+    if (len > pipe->max_bytes && !pipe->large_alone) {
         return RUSM_ETOOBIG;
     }
     for (bool parked = false;; parked = true) {
@@ -282,6 +283,6 @@ uint32_t rusm__pipe_chunks(const struct rusm__pipe *pipe) {
 uint64_t rusm__pipe_bytes(const struct rusm__pipe *pipe) {
     uint64_t out = atomic_load_explicit(&pipe->bytes_out, memory_order_acquire);
     uint64_t in = atomic_load_explicit(&pipe->bytes_in, memory_order_acquire);
-    uint64_t bytes = in - out;
-    return bytes < pipe->max_bytes ? bytes : pipe->max_bytes;
+    uint64_t bytes = in - out; /* a moment's truth: more than ever waited if both moved meanwhile */
+    return bytes < pipe->max_bytes || pipe->large_alone ? bytes : pipe->max_bytes;
 }

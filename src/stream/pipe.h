@@ -26,6 +26,7 @@
 #define RUSM__STREAM_PIPE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "rusm/runtime.h"
@@ -49,6 +50,7 @@ struct rusm__pipe {
     uint32_t max_chunks;
     uint32_t mask;       /* slots - 1 */
     uint32_t keep_bytes; /* larger buffers do not go back: together they hold about max_bytes */
+    bool large_alone;    /* a chunk of more than max_bytes passes when nothing waits */
     /* Ends that are left; the last one frees. */
     _Atomic uint32_t refs;
 

@@ -60,6 +60,7 @@ int rusm_stream_open(rusm_proc *self, rusm_pid to, const rusm_stream_options *op
     if (!pipe) {
         return RUSM_ENOMEM;
     }
+    pipe->large_alone = opts->large_alone;
     status = offer(self, pipe);
     if (status) {
         discard(pipe);
@@ -99,7 +100,7 @@ int rusm_stream_try_accept(rusm_proc *self, rusm_stream *out_reader, rusm_pid *o
     if (status) {
         return status;
     }
-    rusm_msg *msg = rusm__proc_receive_kind(self, RUSM_MSG_STREAM);
+    rusm_msg *msg = rusm__proc_receive_kinds(self, RUSM__KIND(RUSM_MSG_STREAM));
     if (!msg) {
         return RUSM_EAGAIN;
     }

@@ -11,6 +11,7 @@ mod kv;
 mod log;
 mod pg;
 mod serve;
+mod streams;
 mod value;
 
 use wasmtime::StoreContextMut;
@@ -21,12 +22,13 @@ use crate::host::{CALL_NONE, CALL_OK, CALL_PENDING, CALL_TRAP, Slice};
 use crate::instance::{Shared, SharedRef, State};
 
 pub const VERSION: &str = "0.1.0";
-pub const INTERFACES: [&str; 5] = [
+pub const INTERFACES: [&str; 6] = [
     "rusm:runtime/actor",
     "rusm:runtime/kv",
     "rusm:runtime/log",
     "rusm:runtime/pg",
     "rusm:runtime/serve",
+    "rusm:runtime/streams",
 ];
 
 type Store<'a> = StoreContextMut<'a, State>;
@@ -43,12 +45,14 @@ pub fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     log::add(&mut actor)?;
     pg::add(&mut actor)?;
     serve::add(&mut actor)?;
+    streams::add(&mut actor)?;
     // The newer one.
     let names = ["get", "set", "delete", "exists", "list"];
     kv::add(&mut linker.instance("rusm:runtime/kv@0.1.0")?, names)?;
     log::add(&mut linker.instance("rusm:runtime/log@0.1.0")?)?;
     pg::add(&mut linker.instance("rusm:runtime/pg@0.1.0")?)?;
-    serve::add(&mut linker.instance("rusm:runtime/serve@0.1.0")?)
+    serve::add(&mut linker.instance("rusm:runtime/serve@0.1.0")?)?;
+    streams::add(&mut linker.instance("rusm:runtime/streams@0.1.0")?)
 }
 
 /// What C answered, without the fourth possibility, TRAP, which is an error.

@@ -33,6 +33,11 @@ const IMPORTS: &str = r#"
     (import "host" "unregister-tag" (func $unregister-tag (param i32 i32)))
     (import "host" "whereis-tag" (func $whereis-tag (param i32 i32 i32)))
     (import "host" "kill-tag" (func $kill-tag (param i32 i32) (result i32)))
+    (import "host" "stream-open" (func $stream-open (param i64 i32)))
+    (import "host" "stream-write" (func $stream-write (param i64 i32 i32) (result i32)))
+    (import "host" "stream-close" (func $stream-close (param i64)))
+    (import "host" "stream-accept" (func $stream-accept (result i64)))
+    (import "host" "stream-read" (func $stream-read (param i64 i32)))
     (import "host" "connection" (func $connection (param i32)))
     (import "libc" "memory" (memory 1))
     (data (i32.const 0) "known")
@@ -383,4 +388,44 @@ fn connections() {
         (call $connection (i32.const 512))
         (call $tell (i32.const 512) (i32.const 1))"#;
     in_both(|_| {}, body, |guest| assert_eq!(told(guest), [&[0]]));
+}
+
+#[test]
+fn streams() {
+    // An option of a number: tag at 0, number at 8. One of a list: tag at 0, list at 4.
+    let body = r#"
+        (call $stream-open (i64.const 404) (i32.const 512))
+        (call $tell (i32.const 512) (i32.const 1))
+        (call $stream-open (i64.const 5) (i32.const 512))
+        (call $tell (i32.const 512) (i32.const 1))
+        (call $tell-long (i64.load (i32.const 520)))
+        (call $tell-number (call $stream-write (i64.const 0) (i32.const 0) (i32.const 5)))
+        (call $tell-number (call $stream-write (i64.const 9) (i32.const 0) (i32.const 5)))
+        (call $stream-read (i64.const 0) (i32.const 512))
+        (call $tell-list (i32.const 516) (i32.const 1))
+        (call $tell-long (call $stream-accept))
+        (call $stream-close (i64.const 0))
+        (call $stream-read (i64.const 0) (i32.const 512))
+        (call $tell (i32.const 512) (i32.const 1))"#;
+    for waits in [0, 3] {
+        in_both(
+            |guest| guest.stream_waits = waits,
+            body,
+            |guest| {
+                let expected: [&[u8]; 8] = [
+                    &[0],
+                    &[1],
+                    &[0; 8],
+                    &[1, 0, 0, 0],
+                    &[0; 4],
+                    b"known",
+                    &[0, 0, 0, 0, 0, 1, 0, 0],
+                    &[0],
+                ];
+                assert_eq!(told(guest), expected);
+                assert_eq!(guest.streams, [None]);
+                assert_eq!(guest.open.load(std::sync::atomic::Ordering::SeqCst), 0);
+            },
+        );
+    }
 }

@@ -57,6 +57,10 @@ pub struct FakeGuest {
     pub kv: BTreeMap<(String, String), Vec<u8>>,
     pub kv_waits: usize,
     kv_request: Option<(u32, String, String, Vec<u8>)>,
+    /// Streams to oneself, by id; `None` is one that was closed.
+    pub streams: Vec<Option<VecDeque<Vec<u8>>>>,
+    pub stream_waits: usize,
+    stream_request: (u64, Vec<u8>),
     pub killed: Vec<u64>,
     pub monitored: Vec<u64>,
     pub has_connection: bool,
@@ -88,6 +92,9 @@ impl FakeGuest {
             kv: BTreeMap::new(),
             kv_waits: 0,
             kv_request: None,
+            streams: Vec::new(),
+            stream_waits: 0,
+            stream_request: (0, Vec::new()),
             killed: Vec::new(),
             monitored: Vec::new(),
             has_connection: false,
@@ -140,6 +147,13 @@ impl FakeGuest {
 fn of<'a>(guest: Guest) -> &'a mut FakeGuest {
     // SAFETY: the tests give a FakeGuest that outlives the instance, and use it from one thread.
     unsafe { &mut *guest.cast() }
+}
+
+/// Each stream call of the fake that may wait does so as often as the test says.
+fn stream_waits(guest: &mut FakeGuest) -> bool {
+    let waits = guest.stream_waits > 0;
+    guest.stream_waits -= usize::from(waits);
+    waits
 }
 
 fn string(slice: Slice) -> String {
@@ -475,6 +489,74 @@ static CONNECTION: Fixed<ConnectionInfo> = Fixed(ConnectionInfo {
     has_subprotocol: 1,
 });
 
+unsafe extern "C-unwind" fn stream_open(guest: Guest, to: u64, out_id: *mut u64) -> u32 {
+    if to == 404 {
+        return CALL_NONE;
+    }
+    let streams = &mut of(guest).streams;
+    // SAFETY: the engine gives a place for it.
+    unsafe { *out_id = streams.len() as u64 };
+    streams.push(Some(VecDeque::new()));
+    CALL_OK
+}
+
+unsafe extern "C-unwind" fn stream_write_begin(guest: Guest, id: u64, chunk: Slice) {
+    // SAFETY: valid during the call.
+    of(guest).stream_request = (id, unsafe { chunk.bytes() }.to_vec());
+}
+
+unsafe extern "C-unwind" fn stream_write_poll(guest: Guest) -> u32 {
+    let guest = of(guest);
+    if stream_waits(guest) {
+        return CALL_PENDING;
+    }
+    let (id, chunk) = guest.stream_request.clone();
+    match guest.streams.get_mut(id as usize) {
+        Some(Some(chunks)) => {
+            chunks.push_back(chunk);
+            CALL_OK
+        }
+        _ => CALL_NONE,
+    }
+}
+
+unsafe extern "C-unwind" fn stream_close(guest: Guest, id: u64) {
+    if let Some(stream) = of(guest).streams.get_mut(id as usize) {
+        *stream = None;
+    }
+}
+
+unsafe extern "C-unwind" fn stream_accept_poll(guest: Guest, out_id: *mut u64) -> u32 {
+    if stream_waits(of(guest)) {
+        return CALL_PENDING;
+    }
+    // SAFETY: the engine gives a place for it.
+    unsafe { *out_id = 1 << 40 };
+    CALL_OK
+}
+
+unsafe extern "C-unwind" fn stream_read_begin(guest: Guest, id: u64) {
+    of(guest).stream_request = (id, Vec::new());
+}
+
+unsafe extern "C-unwind" fn stream_read_poll(guest: Guest, out_chunk: *mut Bytes) -> u32 {
+    let guest = of(guest);
+    if stream_waits(guest) {
+        return CALL_PENDING;
+    }
+    let id = guest.stream_request.0 as usize;
+    let chunk = match guest.streams.get_mut(id) {
+        Some(Some(chunks)) => chunks.pop_front(),
+        _ => None,
+    };
+    let Some(chunk) = chunk else {
+        return CALL_NONE;
+    };
+    // SAFETY: the engine gives a place for it.
+    unsafe { *out_chunk = guest.lend_bytes(&chunk) };
+    CALL_OK
+}
+
 unsafe extern "C-unwind" fn connection(guest: Guest) -> *const ConnectionInfo {
     if of(guest).has_connection {
         &CONNECTION.0
@@ -515,6 +597,13 @@ pub static CALLS: HostCalls = HostCalls {
     kill_tag,
     kv_begin,
     kv_poll,
+    stream_open,
+    stream_write_begin,
+    stream_write_poll,
+    stream_close,
+    stream_accept_poll,
+    stream_read_begin,
+    stream_read_poll,
     connection,
 };
 

@@ -150,6 +150,31 @@ const FUNCTIONS: &[(&str, &str, &str, &str)] = &[
         r#"(param "tag" string) (result u32)"#,
     ),
     (
+        "streams",
+        "stream-open",
+        "stream-open",
+        r#"(param "to" u64) (result (option u64))"#,
+    ),
+    (
+        "streams",
+        "stream-write",
+        "stream-write",
+        r#"(param "handle" u64) (param "chunk" (list u8)) (result bool)"#,
+    ),
+    (
+        "streams",
+        "stream-close",
+        "stream-close",
+        r#"(param "handle" u64)"#,
+    ),
+    ("streams", "stream-accept", "stream-accept", "(result u64)"),
+    (
+        "streams",
+        "stream-read",
+        "stream-read",
+        r#"(param "handle" u64) (result (option (list u8)))"#,
+    ),
+    (
         "serve",
         "connection",
         "connection",
@@ -232,7 +257,7 @@ pub fn component(main: &str) -> String {
 
 pub fn component_in(spelling: Spelling, main: &str) -> String {
     let interfaces: &[&str] = match spelling {
-        Spelling::Split => &["actor", "kv", "log", "pg", "serve"],
+        Spelling::Split => &["actor", "kv", "log", "pg", "serve", "streams"],
         Spelling::Older => &["actor"],
     };
     let mut imports = String::new();

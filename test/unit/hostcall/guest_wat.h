@@ -47,6 +47,15 @@
     "  (param \"message\" (list u8)) (result u64)))"                                               \
     " (export \"cancel-timer\" (func (param \"timer-ref\" u64) (result bool)))))"
 
+#define WAT_TYPES_STREAMS                                                                          \
+    "(import \"rusm:runtime/streams@0.1.0\" (instance $streams"                                    \
+    " (export \"stream-open\" (func (param \"to\" u64) (result (option u64))))"                    \
+    " (export \"stream-write\" (func (param \"handle\" u64) (param \"chunk\" (list u8))"           \
+    "  (result bool)))"                                                                            \
+    " (export \"stream-close\" (func (param \"handle\" u64)))"                                     \
+    " (export \"stream-accept\" (func (result u64)))"                                              \
+    " (export \"stream-read\" (func (param \"handle\" u64) (result (option (list u8)))))))"
+
 #define WAT_TYPES_OTHERS                                                                           \
     "(import \"rusm:runtime/log@0.1.0\" (instance $log"                                            \
     " (type $e (enum \"error\" \"warn\" \"info\" \"debug\"))"                                      \
@@ -117,6 +126,13 @@
     WAT_LOWER("kv", "exists", "kv-exists")                                                         \
     WAT_LOWER("kv", "list", "kv-list")
 
+#define WAT_LOWERED_STREAMS                                                                        \
+    WAT_LOWER("streams", "stream-open", "stream-open")                                             \
+    WAT_LOWER("streams", "stream-write", "stream-write")                                           \
+    WAT_LOWER("streams", "stream-close", "stream-close")                                           \
+    WAT_LOWER("streams", "stream-accept", "stream-accept")                                         \
+    WAT_LOWER("streams", "stream-read", "stream-read")
+
 #define WAT_IMPORT(name, type) "(import \"host\" \"" name "\" (func $" name " " type "))"
 
 #define WAT_IMPORTS                                                                                \
@@ -146,6 +162,13 @@
                                             WAT_IMPORT("kv-exists", "(param i32 i32 i32 i32 i32)") \
                                                 WAT_IMPORT("kv-list", "(param i32 i32 i32)")
 
+#define WAT_IMPORTS_STREAMS                                                                        \
+    WAT_IMPORT("stream-open", "(param i64 i32)")                                                   \
+    WAT_IMPORT("stream-write", "(param i64 i32 i32) (result i32)")                                 \
+    WAT_IMPORT("stream-close", "(param i64)")                                                      \
+    WAT_IMPORT("stream-accept", "(result i64)")                                                    \
+    WAT_IMPORT("stream-read", "(param i64 i32)")
+
 #define WAT_HELPERS                                                                                \
     "(global $to (mut i64) (i64.const 0))"                                                         \
     "(global $ptr (mut i32) (i32.const 0)) (global $len (mut i32) (i32.const 0))"                  \
@@ -172,6 +195,18 @@
     " (call $say (i32.load (i32.const 1032)) (i32.load (i32.const 1036))))"                        \
     "(func $say_kv_error"                                                                          \
     " (call $say (i32.load (i32.const 1028)) (i32.load (i32.const 1032))))"
+
+/* $open(pid) and $read(id) answer whether there was one; the id is at ID, the chunk at $ptr, $len.
+ */
+#define WAT_HELPERS_STREAMS                                                                        \
+    "(func $open (param i64) (result i32)"                                                         \
+    " (call $stream-open (local.get 0) (i32.const 1024)) (i32.load8_u (i32.const 1024)))"          \
+    "(func $read (param i64) (result i32) (call $reset)"                                           \
+    " (call $stream-read (local.get 0) (i32.const 1024))"                                          \
+    " (global.set $ptr (i32.load (i32.const 1028)))"                                               \
+    " (global.set $len (i32.load (i32.const 1032)))"                                               \
+    " (i32.load8_u (i32.const 1024)))"
+#define ID "(i64.load (i32.const 1032))"
 
 #define WAT_GIVE(name) "(export \"" name "\" (func $" name "))"
 
@@ -203,13 +238,20 @@
     WAT_GIVE("kv-set")                                                                             \
     WAT_GIVE("kv-delete")                                                                          \
     WAT_GIVE("kv-exists")                                                                          \
-    WAT_GIVE("kv-list")
+    WAT_GIVE("kv-list")                                                                            \
+    WAT_GIVE("stream-open")                                                                        \
+    WAT_GIVE("stream-write")                                                                       \
+    WAT_GIVE("stream-close")                                                                       \
+    WAT_GIVE("stream-accept")                                                                      \
+    WAT_GIVE("stream-read")
 
 /* A component is made of these parts, with the body in the gap. (One literal would be longer than C
  * compilers have to take.) */
-static const char *const guest_before[] = {"(component ", WAT_TYPES_ACTOR, WAT_TYPES_OTHERS,
-                                           WAT_LIBC,      WAT_LOWERED,     "(core module $main ",
-                                           WAT_IMPORTS,   WAT_HELPERS,     NULL};
+static const char *const guest_before[] = {
+    "(component ", WAT_TYPES_ACTOR,     WAT_TYPES_STREAMS,   WAT_TYPES_OTHERS,
+    WAT_LIBC,      WAT_LOWERED,         WAT_LOWERED_STREAMS, "(core module $main ",
+    WAT_IMPORTS,   WAT_IMPORTS_STREAMS, WAT_HELPERS,         WAT_HELPERS_STREAMS,
+    NULL};
 static const char *const guest_after[] = {
     ")"
     "(core instance $main (instantiate $main (with \"libc\" (instance $libc))"

@@ -183,6 +183,7 @@ static struct rusm__profile world_profile(const char *name) {
         .max_children = 64,
         .max_names = 16,
         .max_timers = 16,
+        .max_streams = 16,
     };
 }
 

@@ -89,6 +89,7 @@ struct act {
     rusm_stream end;
     rusm_pid pid;
     uint32_t max_chunks, max_bytes;
+    bool large_alone;
     const void *data;
     size_t len;
     unsigned char bytes[256];
@@ -99,8 +100,10 @@ struct act {
 
 static inline rusm_step act_open(rusm_proc *self, void *arg) {
     struct act *act = arg;
-    rusm_stream_options options = {
-        .size = sizeof(options), .max_chunks = act->max_chunks, .max_bytes = act->max_bytes};
+    rusm_stream_options options = {.size = sizeof(options),
+                                   .max_chunks = act->max_chunks,
+                                   .max_bytes = act->max_bytes,
+                                   .large_alone = act->large_alone};
     act->status = rusm_stream_open(self, act->pid, &options, &act->end);
     return RUSM_STEP_WAIT;
 }

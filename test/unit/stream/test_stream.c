@@ -121,6 +121,31 @@ static void the_writer_waits_at_the_bound_in_bytes(void **state) {
     end_all(rt);
 }
 
+static void a_large_chunk_passes_alone_where_it_may(void **state) {
+    (void)state;
+    struct pair pair;
+    pair_start(&pair, rt, 0, 100);
+    struct act open = {.pid = pair.reader.puppet.pid, .max_bytes = 100, .large_alone = true};
+    puppet_do(&pair.writer.puppet, act_open, &open);
+    rusm_pid from;
+    rusm_stream out;
+    assert_int_equal(open.status, RUSM_OK);
+    assert_int_equal(accept_one_of(&pair.reader, &out, &from), RUSM_OK);
+    keeper_settle(&pair.reader);
+    assert_int_equal(fill_of(&pair.writer, open.end, 1), RUSM_OK);
+    assert_int_equal(fill_of(&pair.writer, open.end, 101), RUSM_EAGAIN);
+    assert_int_equal(read_of(&pair.reader, out, NULL), RUSM_OK);
+    WAIT_FOR(atomic_load(&pair.writer.wakes) == 1);
+    assert_int_equal(fill_of(&pair.writer, open.end, 250), RUSM_OK);
+    assert_int_equal(fill_of(&pair.writer, open.end, 0), RUSM_EAGAIN);
+    struct act look = {.end = open.end};
+    puppet_do(&pair.writer.puppet, act_look, &look);
+    assert_int_equal(look.usage.written_bytes, 250);
+    assert_int_equal(read_of(&pair.reader, out, NULL), RUSM_OK);
+    assert_int_equal(fill_of(&pair.writer, open.end, 100), RUSM_OK);
+    end_all(rt);
+}
+
 static void the_reader_is_woken_once_by_what_comes(void **state) {
     (void)state;
     struct pair pair;
@@ -616,6 +641,7 @@ int main(void) {
         TEST(the_writer_waits_at_the_bound_in_chunks),
         TEST(bounds_that_are_no_powers_of_two_hold),
         TEST(the_writer_waits_at_the_bound_in_bytes),
+        TEST(a_large_chunk_passes_alone_where_it_may),
         TEST(the_reader_is_woken_once_by_what_comes),
         TEST(the_reader_learns_how_the_writer_left),
         TEST(the_writer_learns_how_the_reader_left),
