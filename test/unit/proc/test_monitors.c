@@ -300,7 +300,7 @@ static rusm_step demonitor_others(rusm_proc *self, void *arg) {
     nap_ms(3); /* for the DOWN to arrive */
     assert_int_equal(rusm_proc_monitor(self, rusm_proc_pid(self), &mixed->ref), RUSM_OK);
     (void)send_text(rt, rusm_proc_pid(self), "pulls it into the own list");
-    rusm_msg_free(rusm__proc_receive_kind(self, RUSM_MSG_DATA));
+    rusm_msg_free(rusm__proc_receive_kinds(self, RUSM__KIND(RUSM_MSG_DATA)));
     mixed->of_chosen = rusm_proc_demonitor(self, 7);
     mixed->of_foreign = rusm_proc_demonitor(self, mixed->foreign);
     mixed->of_own = rusm_proc_demonitor(self, mixed->ref);
