@@ -60,8 +60,8 @@ void *rusm__offer_what(rusm_msg *msg);
 /* Free the mail of an offer that was taken, or that was not sent. */
 void rusm__offer_done(rusm_msg *msg);
 
-/* The oldest mail of these kinds (bits RUSM__KIND); others stay where they are. Returns owned; NULL:
- * none. Walks what is in front of it. */
+/* The oldest mail of these kinds (bits RUSM__KIND); others stay where they are. Returns owned;
+ * NULL: none. Walks what is in front of it. */
 #define RUSM__KIND(kind) (1u << (kind))
 rusm_msg *rusm__proc_receive_kinds(rusm_proc *self, unsigned kinds);
 
