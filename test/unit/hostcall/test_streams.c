@@ -129,53 +129,53 @@ static void what_is_no_stream_does_nothing(void **state) {
 /* Ends are of one kind: what is written to cannot be read, and closing is the writer's. */
 static void ids_count_both_kinds_and_ends_are_of_one_kind(void **state) {
     struct world *w = *state;
-    rusm_pid pid =
-        world_run(
-            w, "a",
-            RUN("(call $hello)" SAY("(call $open (call $own-pid))") "(call $say_u64 " ID ")"
-                                                                    "(call $say_u64 (call "
-                                                                    "$stream-accept))" SAY("(call "
-                                                                                           "$open "
-                                                                                           "(call "
-                                                                                           "$own-"
-                                                                                           "pid))") "(call $say_u64 " ID ")" SAY(
-                                                                        "(call $read (i64.const "
-                                                                        "0))")
-                                                                        SAY("(call $stream-write "
-                                                                            "(i64.const 1) " ONE
-                                                                            ")") "(call "
-                                                                                 "$stream-close "
-                                                                                 "(i64.const "
-                                                                                 "1))" SAY(WRITE(ONE))
-                                                                                     SAY("(call "
-                                                                                         "$read "
-                                                                                         "(i64."
-                                                                                         "const "
-                                                                                         "1))") "(c"
-                                                                                                "al"
-                                                                                                "l "
-                                                                                                "$s"
-                                                                                                "ay"
-                                                                                                " ("
-                                                                                                "gl"
-                                                                                                "ob"
-                                                                                                "al"
-                                                                                                ".g"
-                                                                                                "et"
-                                                                                                " $"
-                                                                                                "pt"
-                                                                                                "r)"
-                                                                                                " ("
-                                                                                                "gl"
-                                                                                                "ob"
-                                                                                                "al"
-                                                                                                ".g"
-                                                                                                "et"
-                                                                                                " $"
-                                                                                                "le"
-                                                                                                "n)"
-                                                                                                ")")
-                WORDS);
+    rusm_pid pid = world_run(
+        w, "a",
+        RUN("(call $hello)" SAY(
+            "(call $open (call $own-pid))") "(call $say_u64 " ID ")"
+                                            "(call $say_u64 (call "
+                                            "$stream-accept))" SAY(
+                                                "(call "
+                                                "$open "
+                                                "(call "
+                                                "$own-"
+                                                "pid))") "(call $say_u64 " ID
+                                                         ")" SAY("(call $read (i64.const "
+                                                                 "0))")
+                                                             SAY("(call $stream-write "
+                                                                 "(i64.const 1) " ONE
+                                                                 ")") "(call "
+                                                                      "$stream-close "
+                                                                      "(i64.const "
+                                                                      "1))" SAY(WRITE(ONE))
+                                                                          SAY("(call "
+                                                                              "$read "
+                                                                              "(i64."
+                                                                              "const "
+                                                                              "1))") "(c"
+                                                                                     "al"
+                                                                                     "l "
+                                                                                     "$s"
+                                                                                     "ay"
+                                                                                     " ("
+                                                                                     "gl"
+                                                                                     "ob"
+                                                                                     "al"
+                                                                                     ".g"
+                                                                                     "et"
+                                                                                     " $"
+                                                                                     "pt"
+                                                                                     "r)"
+                                                                                     " ("
+                                                                                     "gl"
+                                                                                     "ob"
+                                                                                     "al"
+                                                                                     ".g"
+                                                                                     "et"
+                                                                                     " $"
+                                                                                     "le"
+                                                                                     "n)"
+                                                                                     ")") WORDS);
     uint64_t expected[] = {1, 0, 1, 1, 2, 0, 0, 1, 1};
     for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++)
         world_expect_u64(w, expected[i]);
