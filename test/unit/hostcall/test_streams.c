@@ -8,7 +8,8 @@
 #define NOTHING   "(i32.const 4096) (i32.const 0)"
 #define WRITE(s)  "(call $stream-write (i64.const 0) " s ")"
 #define SAY(what) "(call $say_u32 " what ")"
-#define READ_SAY  SAY("(call $read (i64.const 0))") "(call $say (global.get $ptr) (global.get $len))"
+#define READ      SAY("(call $read (i64.const 0))")
+#define READ_SAY  READ "(call $say (global.get $ptr) (global.get $len))"
 /* Opens a stream to the process whose pid the second message holds. */
 #define OPEN   "(call $hello) (call $recv) " SAY("(call $open (i64.load (global.get $ptr)))")
 #define ACCEPT "(call $hello) (call $say_u64 (call $stream-accept))"
@@ -20,9 +21,7 @@ static void tell_pid(struct world *w, rusm_pid pid, rusm_pid about) {
 static void chunks_keep_their_boundaries(void **state) {
     struct world *w = *state;
     rusm_pid reader =
-        world_run(w, "reader",
-                  RUN(ACCEPT READ_SAY READ_SAY READ_SAY SAY("(call $read (i64.const 0))")
-                          SAY("(call $read (i64.const 0))") "(call $recv)"));
+        world_run(w, "reader", RUN(ACCEPT READ_SAY READ_SAY READ_SAY READ READ "(call $recv)"));
     rusm_pid writer =
         world_run(w, "writer",
                   RUN(OPEN "(call $say_u64 " ID ")" SAY(WRITE(ONE)) SAY(WRITE(NOTHING)) SAY(
@@ -54,9 +53,8 @@ static void chunks_keep_their_boundaries(void **state) {
 
 static void the_seventeenth_chunk_waits(void **state) {
     struct world *w = *state;
-    rusm_pid reader = world_run(w, "reader",
-                                RUN(ACCEPT "(call $recv)" SAY("(i32.const 99)")
-                                        SAY("(call $read (i64.const 0))") "(call $recv)"));
+    rusm_pid reader = world_run(
+        w, "reader", RUN(ACCEPT "(call $recv)" SAY("(i32.const 99)") READ "(call $recv)"));
     rusm_pid writer = world_run(
         w, "writer",
         "(func (export \"run\") (local $i i32)" OPEN "(loop $more (drop " WRITE(
@@ -98,8 +96,7 @@ static void a_crash_leaves_what_was_written(void **state) {
         w, "writer", RUN(OPEN "(drop " WRITE(ONE) ") (drop " WRITE(THREE) ") unreachable") WORDS);
     rusm_pid reader = world_run(
         w, "reader",
-        RUN("(call $hello) (call $recv) (drop (call $stream-accept))" READ_SAY READ_SAY SAY(
-            "(call $read (i64.const 0))")));
+        RUN("(call $hello) (call $recv) (drop (call $stream-accept))" READ_SAY READ_SAY READ));
     tell_pid(w, writer, reader);
     world_expect_u64(w, 1);
     world_expect_crash(w, writer, "unreachable");
@@ -116,8 +113,8 @@ static void what_is_no_stream_does_nothing(void **state) {
     struct world *w = *state;
     rusm_pid pid = world_run(
         w, "a",
-        RUN("(call $hello)" SAY(WRITE(ONE)) SAY("(call $read (i64.const 0))")
-                SAY("(call $read (i64.const -1))") "(call $stream-close (i64.const 7))" SAY(
+        RUN("(call $hello)" SAY(WRITE(ONE))
+                READ SAY("(call $read (i64.const -1))") "(call $stream-close (i64.const 7))" SAY(
                     "(call $open "
                     "(i64.const "
                     "12345678))") SAY("(call $open (i64.const 0))")) WORDS);
