@@ -173,7 +173,7 @@ static int spawn_worker(struct kid *kid, rusm_spawn_options *spawn, rusm_pid *ou
     *worker = (struct worker){.kid = kid,
                               .is_bare = !spawn,
                               .is_polite = sim_chance(60),
-                              .is_deaf = sim_chance(20),
+                              .is_deaf = sim_chance(20) && !kid->nests, /* those are waited for */
                               .steps = sim_below(4)};
     spawn = spawn ? spawn : &bare;
     spawn->ops = &worker_ops;
