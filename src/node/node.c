@@ -61,6 +61,12 @@ static int start_runtime(rusm_node *node, const rusm_node_options *options) {
     return code;
 }
 
+static int start_census(rusm_node *node) {
+    if (!rusm__log_wants(RUSM__LOG_INFO))
+        return RUSM_OK;
+    return rusm__census_new(node->runtime, &node->census);
+}
+
 static int open_store(rusm_node *node) {
     if (!node->manifest->node.store)
         return RUSM_OK;
@@ -97,9 +103,14 @@ static int open_sandbox(rusm_node *node) {
     struct rusm__sandbox_options sandbox = {
         .runtime = node->runtime,
         .cache_dir = cache_folder(node),
+        .changed = node->census ? rusm__census_note : NULL,
+        .changed_arg = node->census,
     };
     rusm__hostcall_fill(node->hostcall, &sandbox);
-    return rusm__sandbox_open(&sandbox, &node->sandbox, &node->error);
+    code = rusm__sandbox_open(&sandbox, &node->sandbox, &node->error);
+    if (code == RUSM_OK && node->census)
+        rusm__census_watch(node->census, node->sandbox);
+    return code;
 }
 
 static int load(rusm_node *node) {
@@ -131,11 +142,13 @@ static rusm_node *new_node(const rusm_node_options *options) {
 
 /* In the reverse order of the start, whatever of it was reached. */
 static void free_node(rusm_node *node) {
+    rusm__census_stop(node->census);
     if (node->runtime)
         rusm_runtime_stop(node->runtime);
     rusm__serve_free(node->serve);
     if (node->sandbox)
         rusm__sandbox_close(node->sandbox);
+    rusm__census_free(node->census);
     rusm__hostcall_close(node->hostcall);
     rusm__kv_close(node->store);
     if (node->is_logging)
@@ -168,6 +181,8 @@ static int start(rusm_node *node, const rusm_node_options *options) {
         code = start_log(node, options);
     if (code == RUSM_OK)
         code = start_runtime(node, options);
+    if (code == RUSM_OK)
+        code = start_census(node);
     if (code == RUSM_OK)
         code = open_store(node);
     if (code == RUSM_OK)

@@ -23,6 +23,7 @@
 #include "hostcall/hostcall.h"
 #include "kv/kv.h"
 #include "manifest/manifest.h"
+#include "node/census.h"
 #include "node/dotenv.h"
 #include "sandbox/sandbox.h"
 #include "serve/serve.h"
@@ -60,6 +61,7 @@ struct rusm_node {
     struct rusm__kv *store; /* NULL: none is configured */
     struct rusm__hostcall *hostcall;
     struct rusm__sandbox *sandbox;
+    struct rusm__census *census;  /* NULL: the log is not that wordy */
     struct rusm__member *members; /* in the manifest's order, which is that of names */
     size_t member_count;
     struct rusm__serve *serve; /* NULL: no listeners */

@@ -323,3 +323,26 @@ size_t rusm__registry_find(struct rusm__registry *registry, const char *text, si
     rusm__registry_each(registry, text, len, note_holder, &found);
     return found.count;
 }
+
+static size_t count_holders(const struct rusm__word *word) {
+    size_t holders = 0;
+    const struct rusm__member *at = atomic_load_explicit(&word->members, memory_order_acquire);
+    for (; at; at = atomic_load_explicit(&at->next, memory_order_acquire)) {
+        holders++;
+    }
+    return holders;
+}
+
+void rusm__registry_words(struct rusm__registry *registry, uint32_t shard,
+                          void (*visit)(const char *text, size_t len, size_t holders, void *arg),
+                          void *arg) {
+    const struct rusm__word_table *table =
+        atomic_load_explicit(&registry->shards[shard].table, memory_order_acquire);
+    for (uint32_t i = 0; i <= table->mask; i++) {
+        const struct rusm__word *word =
+            atomic_load_explicit(&table->buckets[i], memory_order_acquire);
+        for (; word; word = atomic_load_explicit(&word->next[table->link], memory_order_acquire)) {
+            visit(word->text, word->len, count_holders(word), arg);
+        }
+    }
+}

@@ -103,6 +103,10 @@ void rusm__registry_leave_all(struct rusm__registry *registry, struct rusm__qs_m
 /* Read section: up to cap holders; returns how many there are. */
 size_t rusm__registry_find(struct rusm__registry *registry, const char *text, size_t len,
                            rusm_pid *out_pids, size_t cap);
+/* Read section: call visit for every word of one shard, with how many hold it. */
+void rusm__registry_words(struct rusm__registry *registry, uint32_t shard,
+                          void (*visit)(const char *text, size_t len, size_t holders, void *arg),
+                          void *arg);
 /* Read section: call visit for every holder. */
 void rusm__registry_each(struct rusm__registry *registry, const char *text, size_t len,
                          void (*visit)(rusm_pid pid, void *arg), void *arg);

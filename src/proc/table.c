@@ -260,16 +260,24 @@ rusm_proc *rusm__table_find(const struct rusm__table *table, rusm_pid pid) {
     return proc && proc->pid == pid ? proc : NULL;
 }
 
+bool rusm__table_part(const struct rusm__table *table, uint32_t part,
+                      void (*visit)(rusm_proc *, void *), void *arg) {
+    if (part >= table->segment_count) {
+        return false;
+    }
+    struct rusm__slot *segment = atomic_load_explicit(&table->segments[part], memory_order_acquire);
+    for (uint32_t s = 0; segment && s < SEGMENT_SLOTS; s++) {
+        rusm_proc *proc = atomic_load_explicit(&segment[s].proc, memory_order_acquire);
+        if (proc) {
+            visit(proc, arg);
+        }
+    }
+    return segment != NULL; /* segments are made in order */
+}
+
 void rusm__table_each(const struct rusm__table *table, void (*visit)(rusm_proc *, void *),
                       void *arg) {
-    for (uint32_t i = 0; i < table->segment_count; i++) {
-        struct rusm__slot *segment =
-            atomic_load_explicit(&table->segments[i], memory_order_acquire);
-        for (uint32_t s = 0; segment && s < SEGMENT_SLOTS; s++) {
-            rusm_proc *proc = atomic_load_explicit(&segment[s].proc, memory_order_acquire);
-            if (proc) {
-                visit(proc, arg);
-            }
-        }
+    for (uint32_t part = 0; rusm__table_part(table, part, visit, arg);) {
+        part++;
     }
 }

@@ -76,6 +76,10 @@ void rusm__table_give(struct rusm__table *table, struct rusm__slot_cache *cache,
 
 /* Any member of the reclamation domain; the result is valid until its next quiescent point. */
 rusm_proc *rusm__table_find(const struct rusm__table *table, rusm_pid pid);
+/* Call visit for every process of one part, counted from 0; likewise. False: there is no such part,
+ * nor a later one. */
+bool rusm__table_part(const struct rusm__table *table, uint32_t part,
+                      void (*visit)(rusm_proc *proc, void *arg), void *arg);
 /* Call visit for every process; likewise. */
 void rusm__table_each(const struct rusm__table *table, void (*visit)(rusm_proc *proc, void *arg),
                       void *arg);

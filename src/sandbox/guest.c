@@ -22,7 +22,7 @@
 
 static void announce(struct rusm__body *body) {
     const struct rusm__component *component = body->guest.component;
-    if (!body->quiet && !body->announced)
+    if (!body->announced)
         rusm__line_spawn(component->name, body->guest.pid, component->grants);
     body->announced = true;
 }
@@ -141,9 +141,18 @@ static rusm_step body_unwind(rusm_proc *self, void *memory) {
     return over ? RUSM_STEP_EXIT : RUSM_STEP_AGAIN;
 }
 
+/* The look alone is the common case: changes are told seldom. seq_cst: pairs with the store in
+ * rusm__sandbox_watch, after which whoever watches looks at the processes. */
+static void note_change(struct rusm__sandbox *sandbox) {
+    if (atomic_load_explicit(&sandbox->is_watched, memory_order_seq_cst) &&
+        atomic_exchange_explicit(&sandbox->is_watched, false, memory_order_seq_cst))
+        sandbox->changed(sandbox->changed_arg);
+}
+
 static void body_drop(void *memory) {
     struct rusm__body *body = memory;
     end(body);
+    note_change(body->guest.component->sandbox);
     rusm__mem_free(body);
 }
 
@@ -170,8 +179,7 @@ static int join_siblings(struct rusm__body *body, struct rusm__guest *parent) {
     return RUSM_OK;
 }
 
-static struct rusm__body *new_body(struct rusm__component *component,
-                                   const struct rusm__component_spawn *options) {
+static struct rusm__body *new_body(struct rusm__component *component) {
     struct rusm__sandbox *sandbox = component->sandbox;
     struct rusm__body *body = rusm__mem_try_zalloc(sizeof(*body) + sandbox->calls_bytes);
     if (!body)
@@ -180,7 +188,6 @@ static struct rusm__body *new_body(struct rusm__component *component,
     body->guest.profile = component->profile;
     body->guest.host_data = sandbox->host_data;
     body->guest.calls = body->calls;
-    body->quiet = options->quiet;
     return body;
 }
 
@@ -196,8 +203,7 @@ static int spawn_process(struct rusm__body *body, const struct rusm__component_s
         .out_monitor = options->out_monitor,
         .monitor_by = options->monitor_by,
         .monitor_ref = options->monitor_ref,
-        .flags = options->flags | (options->next ? RUSM_SPAWN_NEXT : 0u) |
-                 (options->quiet ? 0u : RUSM_SPAWN_LOGGED),
+        .flags = options->flags | (options->next ? RUSM_SPAWN_NEXT : 0u) | RUSM_SPAWN_LOGGED,
         .mailbox_messages = component->profile->mailbox_messages,
         .mailbox_bytes = component->profile->mailbox_bytes,
     };
@@ -206,7 +212,7 @@ static int spawn_process(struct rusm__body *body, const struct rusm__component_s
 
 static int spawn_with_permit(struct rusm__component *component,
                              const struct rusm__component_spawn *options, rusm_pid *out_pid) {
-    struct rusm__body *body = new_body(component, options);
+    struct rusm__body *body = new_body(component);
     int code = body ? join_siblings(body, options->parent) : RUSM_ENOMEM;
     if (code == RUSM_OK) {
         /* From here on the connection is the body's, which may be gone when spawn returns. */
@@ -232,6 +238,8 @@ int rusm__component_spawn(struct rusm__component *component,
     int code = spawn_with_permit(component, options, out_pid);
     if (code < 0)
         rusm__permits_give(&sandbox->permits, lane);
+    else
+        note_change(sandbox);
     return code;
 }
 

@@ -73,6 +73,8 @@ int rusm__sandbox_open(const struct rusm__sandbox_options *options,
         sandbox->host_data = options->host_data;
         sandbox->calls_bytes = options->calls_bytes;
         sandbox->guest_end = options->guest_end;
+        sandbox->changed = options->changed;
+        sandbox->changed_arg = options->changed_arg;
         sandbox->lane_count = rusm__sched_count(options->runtime);
         code = open_parts(sandbox, options);
     }
@@ -98,6 +100,11 @@ void rusm__sandbox_close(struct rusm__sandbox *sandbox) {
     rusm__pools_fini(&sandbox->pools);
     pthread_mutex_destroy(&sandbox->lock);
     free_memory(sandbox);
+}
+
+void rusm__sandbox_watch(struct rusm__sandbox *sandbox) {
+    if (sandbox->changed) /* seq_cst: pairs with note_change in guest.c */
+        atomic_store_explicit(&sandbox->is_watched, true, memory_order_seq_cst);
 }
 
 size_t rusm__sandbox_live(const struct rusm__sandbox *sandbox) {

@@ -73,6 +73,10 @@ struct rusm__sandbox_options {
     const char *cache_dir;               /* NULL: no cache */
     uint32_t max_instances;              /* guests alive at once; 0 = default */
     const char *max_instances_setting;   /* how texts call that limit; NULL = "max_instances" */
+    /* A guest was spawned or has ended. Called once, and again after rusm__sandbox_watch; any
+     * thread, must not wait. NULL: nobody asks. */
+    void (*changed)(void *arg);
+    void *changed_arg;
 };
 
 /* Starts the clock thread; pools are mapped when the first component needs them. On failure a text
@@ -81,6 +85,8 @@ RUSM_MUST_USE int rusm__sandbox_open(const struct rusm__sandbox_options *options
                                      struct rusm__sandbox **out_sandbox, struct rusm__buf *error);
 /* After the runtime's processes have ended: every guest is gone. Frees the components too. */
 void rusm__sandbox_close(struct rusm__sandbox *sandbox);
+/* From now on the next change calls `changed`. Any thread. */
+void rusm__sandbox_watch(struct rusm__sandbox *sandbox);
 /* Guests alive, and how many can be. */
 size_t rusm__sandbox_live(const struct rusm__sandbox *sandbox);
 size_t rusm__sandbox_capacity(const struct rusm__sandbox *sandbox);
@@ -119,7 +125,6 @@ struct rusm__component_spawn {
     const struct rusm__connection_info
         *connection;            /* one block from rusm__mem_*; taken on success */
     bool next;                  /* run it next on this scheduler */
-    bool quiet;                 /* no spawn and exit lines (requests have their own line) */
     struct rusm__guest *parent; /* counted against its max_children; NULL = the node */
 };
 

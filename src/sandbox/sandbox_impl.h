@@ -28,6 +28,9 @@ struct rusm__sandbox {
     struct rusm__pools pools;
     struct rusm__ticker ticker;
     struct rusm__permits permits;
+    void (*changed)(void *arg);
+    void *changed_arg;
+    _Atomic bool is_watched; /* the next change is to be told */
     /* guarded by lock: components are added by any thread and freed at close */
     pthread_mutex_t lock;
     struct rusm__component *components;
@@ -60,7 +63,6 @@ struct rusm__body {
     uint32_t unwinds;                /* resumes since it was told to stop */
     bool announced;
     bool ended;
-    bool quiet;
     _Alignas(16) unsigned char calls[];
 };
 

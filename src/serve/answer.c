@@ -208,7 +208,7 @@ void rusm__answer_write(struct rusm__answer *answer, const struct rusm__answer_h
     if (reply)
         add_reply_fields(out, reply, headers);
     else if (answer->body_len && !headers->has_type)
-        ADD(out, "content-type: text/plain; charset=utf-8\r\n");
+        ADD(out, "x-content-type-options: nosniff\r\n");
     if (answer->extra)
         rusm__buf_add_str(out, answer->extra);
     rusm__buf_add(out, headers->lines.data, headers->lines.len);

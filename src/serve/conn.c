@@ -10,6 +10,8 @@
 #include "base/mem.h"
 #include "proc/proc.h"
 
+#define STATUS_CLIENT_LEFT 499 /* in the log only */
+
 /* ---- end ---- */
 
 static void free_if_over(struct rusm__conn *conn) {
@@ -31,6 +33,9 @@ void rusm__conn_close(struct rusm__conn *conn) {
     struct rusm__shard *shard = conn->shard;
     if (conn->state == RUSM__CONN_CLOSED)
         return;
+    bool at_work = conn->state == RUSM__CONN_READY || conn->state == RUSM__CONN_HANDLER;
+    if (at_work && !shard->aborting)
+        rusm__conn_log_answer(conn, STATUS_CLIENT_LEFT);
     conn->state = RUSM__CONN_CLOSED;
     if (conn->handler)
         rusm_pid_kill(shard->runtime, conn->handler);

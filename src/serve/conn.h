@@ -110,6 +110,9 @@ void rusm__conn_refuse(struct rusm__conn *conn, unsigned status);
 /* With what the handler sent; takes msg. */
 void rusm__conn_answer_reply(struct rusm__conn *conn, rusm_msg *msg);
 
+/* The line of the access log. */
+void rusm__conn_log_answer(const struct rusm__conn *conn, unsigned status);
+
 /* "100 Continue", while the request is being read. */
 void rusm__conn_continue(struct rusm__conn *conn);
 

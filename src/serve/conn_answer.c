@@ -137,7 +137,7 @@ static void send_out(struct rusm__conn *conn, uv_buf_t bufs[2], rusm_msg *holder
     }
 }
 
-static void log_answer(const struct rusm__conn *conn, unsigned status) {
+void rusm__conn_log_answer(const struct rusm__conn *conn, unsigned status) {
     if (!rusm__log_wants(RUSM__LOG_INFO))
         return;
     if (conn->line.len)
@@ -154,7 +154,7 @@ void rusm__conn_answer(struct rusm__conn *conn, struct rusm__answer *answer, rus
     answer->keep_alive = conn->keep_alive && !shard->draining;
     rusm__buf_clear(&shard->out);
     rusm__answer_write(answer, &conn->listener->headers, &shard->date, &shard->out);
-    log_answer(conn, answer->status);
+    rusm__conn_log_answer(conn, answer->status);
     if (answer->body_len <= JOIN_MAX) {
         rusm__buf_add(&shard->out, answer->body, answer->body_len);
         answer->body_len = 0;

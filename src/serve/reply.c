@@ -258,7 +258,7 @@ static bool length_fits(const struct rusm__reply *reply, bool head) {
 static enum rusm__reply_kind check_response(struct rusm__reply *reply, bool head) {
     if (reply->status >= 100 && reply->status < 200)
         return RUSM__REPLY_FRAMING; /* what follows it would not be a response */
-    if (reply->status < 200 || reply->status > 599)
+    if (reply->status < 200 || reply->status > 999)
         return RUSM__REPLY_INVALID;
     enum rusm__reply_kind kind = sift_fields(reply);
     if (kind != RUSM__REPLY_OK)

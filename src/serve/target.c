@@ -28,7 +28,6 @@ static int spawn(const struct rusm__serve_target *target, const struct rusm__ser
         .monitor_ref = start->monitor_ref,
         .first = start->first,
         .next = true,
-        .quiet = true,
     };
     int code = rusm__component_spawn(target->data, &options, out_pid);
     if (code != RUSM_OK)

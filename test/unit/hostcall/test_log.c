@@ -86,20 +86,6 @@ static void at_level_debug_everything_is_told(void **state) {
     world_expect_log(w, "trace  boom#");
 }
 
-/* Requests have a line of their own, so their processes have none, unless they crash. */
-static void quiet_guests_are_told_of_only_when_they_crash(void **state) {
-    struct world *w = *state;
-    struct world_start start = {.spawn = {.quiet = true}};
-    start.component = world_guest(w, "request", RUN("(call $hello)"));
-    world_order(w, world_start_order, &start);
-    world_expect_end(w, start.pid, RUSM_EXIT_NORMAL);
-    assert_int_equal(world_log_count(w, "request"), 0);
-    start.component = world_guest(w, "broken", RUN("(call $hello) unreachable"));
-    world_order(w, world_start_order, &start);
-    world_expect_end(w, start.pid, RUSM_EXIT_CRASHED);
-    assert_int_equal(world_log_count(w, "exit   broken#"), 1);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(lines_below_the_level_are_dropped, setup_info,
@@ -110,7 +96,6 @@ int main(void) {
         cmocka_unit_test_setup_teardown(at_level_error_only_the_crash_is_told, setup_error,
                                         world_teardown),
         world_test(at_level_debug_everything_is_told),
-        world_test(quiet_guests_are_told_of_only_when_they_crash),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -95,7 +95,7 @@ static void kill_ends_a_guest_that_was_never_run(void **state) {
     struct rusm__component *component = world_guest(w, "a", RUN("(call $recv)"));
     for (int i = 0; i < 50; i++) {
         rusm_pid pid;
-        struct rusm__component_spawn spawn = {.quiet = true};
+        struct rusm__component_spawn spawn = {.parent = NULL};
         assert_int_equal(rusm__component_spawn(component, &spawn, &pid), RUSM_OK);
         assert_true(rusm_pid_kill(w->runtime, pid));
     }

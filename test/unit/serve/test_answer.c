@@ -133,8 +133,8 @@ static void adds_and_replaces_headers(void **state) {
         .keep_alive = true,
     };
     assert_string_equal(write_with(&own, &headers),
-                        "HTTP/1.1 405 Method Not Allowed\r\ncontent-type: text/plain; "
-                        "charset=utf-8\r\nallow: GET\r\nserver: s\r\nx-a: 1\r\ncontent-length: "
+                        "HTTP/1.1 405 Method Not Allowed\r\nx-content-type-options: "
+                        "nosniff\r\nallow: GET\r\nserver: s\r\nx-a: 1\r\ncontent-length: "
                         "2\r\n\r\n");
     rusm__answer_headers_fini(&headers);
 }
