@@ -26,7 +26,7 @@ pub fn resolve_component(
         .components
         .instantiate_pre(component)
         .map_err(|error| {
-            let mut missing = Vec::new();
+            let mut missing = Missing::default();
             let ty = component.component_type();
             for (name, item) in ty.imports(&engine.wasmtime) {
                 match item.ty {
@@ -34,11 +34,29 @@ pub fn resolve_component(
                         missing_of(engine, name, &instance, &mut missing);
                     }
                     ComponentItem::Type(_) => {}
-                    _ => missing.push(name.to_owned()),
+                    _ => missing.functions.push(name.to_owned()),
                 }
             }
-            refusal(missing, &error)
+            refusal(missing.list(), &error)
         })
+}
+
+/// A resource that one interface uses from another is listed by both and offered by one. So they
+/// only count when every function is there.
+#[derive(Default)]
+struct Missing {
+    functions: Vec<String>,
+    resources: Vec<String>,
+}
+
+impl Missing {
+    fn list(self) -> Vec<String> {
+        if self.functions.is_empty() {
+            self.resources
+        } else {
+            self.functions
+        }
+    }
 }
 
 /// No import of the list is offered; or, when all are, one has another type than the guest wants,
@@ -53,39 +71,34 @@ fn refusal(missing: Vec<String>, error: &wasmtime::Error) -> Failure {
     let list = missing.join(", ");
     Failure::new(
         EGUEST,
-        format!("imports that this host does not offer: {list}"),
+        format!(
+            "imports that this host does not offer: {list}; build it against the interfaces of \
+             this release (wit/ in the source, docs/guests.md), or without them"
+        ),
     )
 }
 
+/// An interface of types alone needs nothing from the host, whether we know it or not.
 fn missing_of(
     engine: &Engine,
     interface: &str,
     instance: &ComponentInstance,
-    missing: &mut Vec<String>,
+    missing: &mut Missing,
 ) {
     let mut scratch = engine.components.clone();
     let offered = offered_name(interface);
-    let before = missing.len();
-    let mut has_functions = false;
     for (name, item) in instance.exports(&engine.wasmtime) {
-        let absent = match item.ty {
-            ComponentItem::ComponentFunc(_) => {
-                has_functions = true;
-                offered
-                    .as_ref()
-                    .is_none_or(|offered| takes_function(&mut scratch, offered, name))
-            }
-            ComponentItem::Resource(_) => offered
-                .as_ref()
-                .is_none_or(|offered| takes_resource(&mut scratch, offered, name)),
-            _ => false,
+        let (list, takes): (_, fn(&mut Linker, &str, &str) -> bool) = match item.ty {
+            ComponentItem::ComponentFunc(_) => (&mut missing.functions, takes_function),
+            ComponentItem::Resource(_) => (&mut missing.resources, takes_resource),
+            _ => continue,
         };
+        let absent = offered
+            .as_ref()
+            .is_none_or(|offered| takes(&mut scratch, offered, name));
         if absent {
-            missing.push(format!("{interface} {name}"));
+            list.push(format!("{interface} {name}"));
         }
-    }
-    if offered.is_none() && missing.len() == before && !has_functions {
-        missing.push(interface.to_owned());
     }
 }
 

@@ -102,11 +102,10 @@ impl Grants {
         self.args.push(arg.to_owned());
     }
 
-    /// The folder must be there now; its path is made absolute, so that a later change of the
-    /// working directory changes nothing.
+    /// The path is made absolute, so that a later change of the working directory changes nothing.
+    /// Whether the folder is there is found out when a guest opens it.
     pub fn add_preopen(&mut self, host: &str, guest: &str, read_only: bool) -> std::io::Result<()> {
-        let host = std::fs::canonicalize(host)?;
-        std::fs::read_dir(&host)?;
+        let host = std::path::absolute(host)?;
         let perms = if read_only {
             FsPerms::ReadOnly
         } else {

@@ -34,6 +34,9 @@ const struct rusm__cli_command *rusm__cli_find(const char *name);
 void rusm__cli_print_help(FILE *out);
 void rusm__cli_print_command_help(const struct rusm__cli_command *command, FILE *out);
 
+/* What somebody typed, without control characters. */
+void rusm__cli_print_word(const char *word, FILE *out);
+
 /* Read the arguments behind the command's name. False after a complaint on stderr. */
 bool rusm__cli_parse(const struct rusm__cli_command *command, int argc, char **argv,
                      struct rusm__cli_args *out_args);

@@ -23,7 +23,9 @@ static bool has_flag(int argc, char **argv, const char *brief, const char *full)
 static int run_command(const char *name, int argc, char **argv) {
     const struct rusm__cli_command *command = rusm__cli_find(name);
     if (!command) {
-        fprintf(stderr, "unknown command `%s`\n\n", name);
+        fputs("unknown command `", stderr);
+        rusm__cli_print_word(name, stderr);
+        fputs("`\n\n", stderr);
         rusm__cli_print_help(stderr);
         return RUSM__CLI_USAGE;
     }

@@ -11,9 +11,21 @@ struct option {
     const char **value; /* NULL: this command does not take it */
 };
 
+void rusm__cli_print_word(const char *word, FILE *out) {
+    for (; *word; word++) {
+        unsigned char c = (unsigned char)*word;
+        if (c < 0x20 || c == 0x7f)
+            fprintf(out, "\\x%02x", c);
+        else
+            fputc(c, out);
+    }
+}
+
 static bool complain(const struct rusm__cli_command *command, const char *text, const char *word) {
-    fprintf(stderr, "%s `%s`\n\nUsage:\n  rusm %s%s%s\n", text, word, command->name,
-            command->usage ? " " : "", command->usage ? command->usage : "");
+    fprintf(stderr, "%s `", text);
+    rusm__cli_print_word(word, stderr);
+    fprintf(stderr, "`\n\nUsage:\n  rusm %s%s%s\n", command->name, command->usage ? " " : "",
+            command->usage ? command->usage : "");
     return false;
 }
 

@@ -43,7 +43,8 @@ static void say(const struct context *at, enum rusm__severity severity, struct r
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
     const char *listen = at->listener->listen.text;
-    rusm__report_add(at->reader->report, severity, place, "[serve.routes] for %s: %s",
+    rusm__report_add(at->reader->report, severity, place, "%s[serve.routes] for %s: %s",
+                     severity == RUSM__INVALID ? "invalid " : "",
                      listen != NULL ? listen : "(no address)", text);
 }
 

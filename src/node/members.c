@@ -37,15 +37,16 @@ static bool fill_env(rusm_node *node, struct rusm__member *member) {
     return true;
 }
 
-static int check_folder(rusm_node *node, const struct rusm__manifest_profile *profile,
-                        const char *folder) {
+/* A folder that is not there is the guest's trouble when it starts, not the node's
+ * (spec/manifest.md section 7): it may be made later. It is said here, where somebody is looking.
+ */
+static void check_folder(const struct rusm__manifest_profile *profile, const char *folder) {
     struct stat info;
     int cause = stat(folder, &info) != 0 ? errno : S_ISDIR(info.st_mode) ? 0 : ENOTDIR;
-    if (!cause)
-        return RUSM_OK;
-    rusm__node_fail(node, "preopen of [capabilities.%s]: reading %s: %s", profile->name, folder,
-                    strerror(cause));
-    return RUSM_EGUEST;
+    if (cause)
+        rusm__log(RUSM__LOG_WARN, "rusm", "preopen",
+                  "[capabilities.%s]: reading %s: %s; guests under it crash until it is there",
+                  profile->name, folder, strerror(cause));
 }
 
 static int fill_preopens(rusm_node *node, struct rusm__member *member) {
@@ -59,7 +60,10 @@ static int fill_preopens(rusm_node *node, struct rusm__member *member) {
         const struct rusm__manifest_preopen *from = &profile->preopens[i];
         const char *folder = rusm__node_path(node, from->host);
         opened[i] = (struct rusm__preopen){folder, from->guest, from->read_only};
-        code = folder ? check_folder(node, profile, folder) : RUSM_ENOMEM;
+        if (folder)
+            check_folder(profile, folder);
+        else
+            code = RUSM_ENOMEM;
     }
     member->profile.preopens = opened;
     member->profile.preopen_count = count;

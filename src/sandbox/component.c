@@ -102,7 +102,10 @@ static bool is_command(const struct load *load) {
 
 static int no_entry(struct load *load) {
     begin_error(load);
-    rusm__buf_addf(load->error, "component has no `%s` export", load->entry);
+    rusm__buf_addf(load->error,
+                   "neither a rusm actor component (entry = \"%s\") nor a wasi:cli command: "
+                   "component has no `%s` export",
+                   load->entry, load->entry);
     rusm__buf_add_str(load->error,
                       load->options->entry
                           ? "; set `entry` to a function () -> () that it exports"
@@ -128,9 +131,36 @@ static int classify(struct load *load) {
 
 /* ---- loading ---- */
 
+/* Binary, or text, which starts with a bracket or a comment after blanks. What the engine says of
+ * other bytes helps nobody. */
+static bool is_wasm(const unsigned char *bytes, size_t len) {
+    size_t at = 0;
+    if (len >= 4 && memcmp(bytes, "\0asm", 4) == 0)
+        return true;
+    while (at < len && bytes[at] && strchr(" \t\r\n", bytes[at]))
+        at++;
+    return at < len && (bytes[at] == '(' || bytes[at] == ';');
+}
+
+static int no_wasm(struct load *load, size_t len) {
+    begin_error(load);
+    rusm__buf_add_str(load->error, len ? "this is no WebAssembly" : "the file is empty");
+    rusm__buf_add_str(load->error, "; build the component again and copy it here");
+    return RUSM_EGUEST;
+}
+
+static int cannot_compile(struct load *load, int code, char *text) {
+    fail(load, code, text);
+    if (code == RUSM_EGUEST)
+        rusm__buf_add_str(load->error, "; if it was cut short, build or copy it again");
+    return code;
+}
+
 static int compile(struct load *load, const void *wasm, size_t len) {
     struct rusm__component *component = load->component;
     struct rusm__pools *pools = &component->sandbox->pools;
+    if (!is_wasm(wasm, len))
+        return no_wasm(load, len);
     rusm_engine *engine = NULL;
     enum rusm__class class = rusm__pools_class(len, load->options->profile->max_memory_bytes);
     int code = rusm__pools_engine(pools, class, &engine, load->error);
@@ -139,7 +169,7 @@ static int compile(struct load *load, const void *wasm, size_t len) {
     char *text = NULL;
     code = rusm_engine_artifact_new(engine, wasm, len, &component->artifact, NULL, &text);
     if (code < 0)
-        return fail(load, code, text);
+        return cannot_compile(load, code, text);
     load->is_module = rusm_engine_artifact_kind(component->artifact) == RUSM_ENGINE_CORE_MODULE;
     return RUSM_OK;
 }

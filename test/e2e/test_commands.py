@@ -117,13 +117,14 @@ def folder_to_write_to():
 
 @case
 def folder_that_is_missing():
-    """189 says that the process crashes; it is said before anything starts"""
+    """189: the process crashes, and the node boots"""
     with status_app() as app:
         text = (app.path / "rusm.toml").read_text()
         app.manifest(text.replace("env =", 'preopen = [{ host = "no", guest = "/no" }]\nenv ='))
-        result = app.rusm("run").expect(1, err="run failed: ")
-        contains(result.err, "preopen of [capabilities.c]")
-        contains(result.err, "no: No such file or directory")
+        with app.start("run") as node:
+            node.expect_logged("[capabilities.c]: reading no: No such file or directory")
+            node.expect_logged("crashed: the folder ")
+            node.stop()
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ static int stop(void **state) {
 
 /* ---- a receiver that takes nothing until its gate opens, and then so many ---- */
 
-/* Static in the tests: a step may still look at it when its test has seen enough. */
 struct gate {
     _Atomic unsigned may_take;
     _Atomic unsigned taken;
@@ -97,7 +96,7 @@ static rusm_proc_info info_of(rusm_pid pid) {
 
 static void refuse_counts_what_it_refuses(void **state) {
     (void)state;
-    static struct gate gate;
+    struct gate gate;
     start_gate(&gate, RUSM_MAILBOX_DEFAULT, 3);
     assert_int_equal(info_of(gate.pid).mailbox_policy, RUSM_MAILBOX_REFUSE);
     for (unsigned i = 0; i < 10; i++) {
@@ -114,7 +113,7 @@ static void refuse_counts_what_it_refuses(void **state) {
 
 static void drop_oldest_keeps_the_newest(void **state) {
     (void)state;
-    static struct gate gate;
+    struct gate gate;
     start_gate(&gate, RUSM_MAILBOX_DROP_OLDEST, 3);
     for (unsigned i = 0; i < 10; i++) {
         assert_int_equal(send_number(gate.pid, i), RUSM_OK);
@@ -138,7 +137,7 @@ static void drop_oldest_keeps_the_newest(void **state) {
 
 static void drop_oldest_is_bounded_in_bytes(void **state) {
     (void)state;
-    static struct gate gate;
+    struct gate gate;
     rusm_msg *msg;
     start_gate(&gate, RUSM_MAILBOX_DROP_OLDEST, 100);
     assert_int_equal(send_number(gate.pid, 1), RUSM_OK);
@@ -166,7 +165,7 @@ static rusm_step watch(rusm_proc *self, void *body) {
 
 static void drop_oldest_never_drops_signals(void **state) {
     (void)state;
-    static struct gate gate;
+    struct gate gate;
     static struct puppet brief;
     start_gate(&gate, RUSM_MAILBOX_DROP_OLDEST, 2);
     puppet_start(&brief, rt);
@@ -313,7 +312,7 @@ static bool somebody_waits(rusm_pid pid) {
 
 static void block_lets_a_fiber_wait(void **state) {
     (void)state;
-    static struct gate gate;
+    struct gate gate;
     struct sender sender;
     start_gate(&gate, RUSM_MAILBOX_BLOCK_SENDER, 2);
     start_sender(&sender, gate.pid, 0, 20, RUSM_FOREVER);
@@ -333,7 +332,7 @@ static void block_lets_a_fiber_wait(void **state) {
 
 static void block_serves_in_the_order_of_arrival(void **state) {
     (void)state;
-    static struct gate gate;
+    struct gate gate;
     struct sender senders[5];
     start_gate(&gate, RUSM_MAILBOX_BLOCK_SENDER, 1);
     assert_int_equal(send_number(gate.pid, 0), RUSM_OK);
@@ -354,7 +353,7 @@ static void block_serves_in_the_order_of_arrival(void **state) {
 
 static void block_ends_with_the_deadline(void **state) {
     (void)state;
-    static struct gate gate;
+    struct gate gate;
     struct sender late, past;
     start_gate(&gate, RUSM_MAILBOX_BLOCK_SENDER, 1);
     assert_int_equal(send_number(gate.pid, 0), RUSM_OK);
@@ -373,7 +372,7 @@ static void block_ends_with_the_deadline(void **state) {
 
 static void block_forgets_a_sender_that_is_killed(void **state) {
     (void)state;
-    static struct gate gate;
+    struct gate gate;
     struct sender first, second;
     start_gate(&gate, RUSM_MAILBOX_BLOCK_SENDER, 1);
     assert_int_equal(send_number(gate.pid, 0), RUSM_OK);
@@ -444,7 +443,7 @@ static void misuse(rusm_proc *self, void *arg) {
 
 static void block_refuses_what_can_never_go(void **state) {
     (void)state;
-    static struct gate gate;
+    struct gate gate;
     struct misuse wrong = {0};
     start_gate(&gate, RUSM_MAILBOX_BLOCK_SENDER, 1);
     wrong.to = gate.pid;
@@ -509,7 +508,7 @@ static rusm_step withdraw(rusm_proc *self, void *arg) {
 
 static void block_answers_again_later(void **state) {
     (void)state;
-    static struct gate gate;
+    struct gate gate;
     static struct puppet puppet;
     struct letter letter = {0};
     start_gate(&gate, RUSM_MAILBOX_BLOCK_SENDER, 1);
@@ -609,7 +608,7 @@ static void block_lets_calls_wait(void **state) {
 
 static void exit_ends_the_receiver_with_a_reason(void **state) {
     (void)state;
-    static struct gate gate;
+    struct gate gate;
     static struct puppet watcher;
     start_gate(&gate, RUSM_MAILBOX_EXIT, 3);
     puppet_start(&watcher, rt);
@@ -648,16 +647,15 @@ static void send_giants(rusm_proc *self, void *arg) {
 }
 
 static void what_never_fits_is_the_senders_mistake(void **state) {
-    static struct gate gates[RUSM_MAILBOX_EXIT + 1];
     (void)state;
     for (int policy = RUSM_MAILBOX_REFUSE; policy <= RUSM_MAILBOX_EXIT; policy++) {
-        struct gate *gate = &gates[policy];
+        struct gate gate;
         struct giant giant = {0};
         rusm_timer timer;
         rusm_msg *msg;
-        start_gate(gate, (rusm_mailbox_policy)policy, 3);
-        assert_int_equal(send_number(gate->pid, 1), RUSM_OK);
-        giant.to = gate->pid;
+        start_gate(&gate, (rusm_mailbox_policy)policy, 3);
+        assert_int_equal(send_number(gate.pid, 1), RUSM_OK);
+        giant.to = gate.pid;
         rusm_fiber_options options = {.size = sizeof(options), .main = send_giants, .arg = &giant};
         rusm_pid pid;
         assert_int_equal(rusm_fiber_spawn(rt, &options, &pid), RUSM_OK);
@@ -667,13 +665,13 @@ static void what_never_fits_is_the_senders_mistake(void **state) {
         assert_int_equal(giant.by_anybody, RUSM_ETOOBIG);
         assert_int_equal(giant.by_call, RUSM_ETOOBIG);
         assert_int_equal(rusm_msg_new(2000, &msg), RUSM_OK);
-        assert_int_equal(rusm_timer_send(rt, 0, gate->pid, msg, &timer), RUSM_OK);
-        WAIT_FOR(info_of(gate->pid).refused == 5);
+        assert_int_equal(rusm_timer_send(rt, 0, gate.pid, msg, &timer), RUSM_OK);
+        WAIT_FOR(info_of(gate.pid).refused == 5);
         assert_true(stats_of(rt).refused == 5u * (unsigned)policy);
-        let_through(gate, 10); /* the receiver never noticed */
-        expect(gate, 1);
-        assert_string_equal(gate->texts[0], "1");
-        assert_true(rusm_pid_kill(rt, gate->pid));
+        let_through(&gate, 10); /* the receiver never noticed */
+        expect(&gate, 1);
+        assert_string_equal(gate.texts[0], "1");
+        assert_true(rusm_pid_kill(rt, gate.pid));
     }
 }
 
@@ -685,7 +683,7 @@ static void policies_have_a_default(void **state) {
         .size = sizeof(options), .schedulers = 1, .mailbox_policy = RUSM_MAILBOX_DROP_OLDEST};
     rusm_runtime *own;
     assert_int_equal(rusm_runtime_start(&options, &own), RUSM_OK);
-    static struct gate gate = {0};
+    struct gate gate = {0};
     rusm_spawn_options spawn = {.size = sizeof(spawn), .ops = &gate_ops, .body = &gate};
     rusm_proc_info *info;
     assert_int_equal(rusm_proc_spawn(own, &spawn, &gate.pid), RUSM_OK);

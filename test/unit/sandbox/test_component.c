@@ -61,7 +61,9 @@ static void components_are_told_apart_by_exports(void **state) {
 
 static void a_missing_entry_is_named(void **state) {
     struct world *w = *state;
-    expect_refusal(w, ACTOR("other"), NULL, "component has no `run` export");
+    expect_refusal(w, ACTOR("other"), NULL,
+                   "neither a rusm actor component (entry = \"run\") nor a wasi:cli command: "
+                   "component has no `run` export");
     expect_refusal(w, ACTOR("run"), "typo", "component has no `typo` export");
     /* A typing error in `entry` must not run a command's main instead. */
     expect_refusal(w, WITH_INSTANCE("wasi:cli/run@0.2.3"), "typo",
@@ -99,7 +101,7 @@ static void web_components_are_not_spawned(void **state) {
     const char *wat = WITH_INSTANCE("wasi:http/incoming-handler@0.2.0");
     assert_int_equal(try_load(w, wat, strlen(wat), NULL, &component, error), RUSM_OK);
     rusm_pid pid;
-    struct rusm__component_spawn spawn = {.quiet = true};
+    struct rusm__component_spawn spawn = {.parent = NULL};
     assert_int_equal(rusm__component_spawn(component, &spawn, &pid), RUSM_ENOTSUP);
     assert_int_equal(rusm__sandbox_live(w->sandbox), 0);
 }
