@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The loop of a scheduler thread.
  *
- * Order of work: the fast lane, but at most LANE_LIMIT times in a row, so that a pair of processes
- * that talk to each other cannot keep others out; then what is queued here, oldest first; then what
+ * Order of work: the fast lane, but at most LANE_LIMIT times in a row: then whoever is in it goes
+ * behind all that is queued, so processes that wake each other share one turn, and each of the
+ * others gets its own before they are back; then what is queued here, oldest first; then what
  * other threads sent; then the event loop; then other schedulers' work; then sleep. Inbox, timers
  * and the event loop are also looked at after every few runs, so nothing starves behind a busy
  * queue. */
@@ -40,9 +41,20 @@ void rusm__sched_look_soon(struct rusm__sched *sched) {
     sched->runs = LOOK_EVERY;
 }
 
+/* Nobody waits: no need to offer it to others. */
+static bool end_lane_turn(struct rusm__sched *sched, struct rusm__task *task) {
+    sched->lane_runs = 0;
+    if (!sched->queue.pinned.first && !rusm__run_queue_has_stealable(&sched->queue)) {
+        return false;
+    }
+    sched->lane = NULL;
+    rusm__sched_enqueue_local(sched, task, RUSM__READY_TAIL);
+    return true;
+}
+
 static struct rusm__task *from_lane(struct rusm__sched *sched) {
     struct rusm__task *task = sched->lane;
-    if (!task || sched->lane_runs >= LANE_LIMIT) {
+    if (!task || (sched->lane_runs >= LANE_LIMIT && end_lane_turn(sched, task))) {
         return NULL;
     }
     sched->lane = NULL;
