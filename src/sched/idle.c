@@ -10,6 +10,11 @@
  *   a watcher    one of the sleepers, while others are awake: it wakes every DOZE and takes what
  *                has not moved since, for an owner in the middle of a long step says nothing.
  *
+ * And a thief looks back: if what it took was short and took several times as long as it does at
+ * home, as when many processes get one message each, then both cores together are slower than one,
+ * and it leaves that queue alone for a while, longer each time. Only the watcher's rule still
+ * holds.
+ *
  * Whoever queues stealable work only sees to it that somebody watches, which is two loads of a
  * cache line that hardly ever changes. When all sleep, nobody watches.
  *
@@ -23,6 +28,11 @@ enum {
     PATIENCE_NS = 100000,
     DOZE_NS = 1000000,
     UNCLEAN_NS = 10000000, /* between two tries to free what is retired */
+    JUDGED_SLOTS = 16,     /* fewer say nothing */
+    SHORT_NS = 5000,       /* a slot that lasts longer is worth moving, whatever it costs at home */
+    TOO_DEAR = 3,          /* times as long as at home */
+    KEEP_LEAST_NS = 1000000,
+    KEEP_MOST_NS = 64000000,
 };
 
 /* ---- for the busy ---- */
@@ -47,6 +57,12 @@ void rusm__sched_offer(rusm_runtime *rt, const struct rusm__sched *from) {
     }
 }
 
+/* Overdue, and nobody found that it does not pay to take it. relaxed: hints. */
+static bool is_offered(const struct rusm__sched *victim, uint64_t now) {
+    return atomic_load_explicit(&victim->overdue, memory_order_relaxed) &&
+           now >= atomic_load_explicit(&victim->keep_until_ns, memory_order_relaxed);
+}
+
 static void wake_a_thief(const struct rusm__sched *from) {
     rusm_runtime *rt = from->rt;
     for (uint32_t i = 1; i < rt->sched_count; i++) {
@@ -58,7 +74,26 @@ static void wake_a_thief(const struct rusm__sched *from) {
     }
 }
 
+/* Follows cheap slots down at once and dear ones up slowly, since one long step among many short
+ * ones must not make all look long. */
+static void note_cost(struct rusm__sched *sched, uint64_t now) {
+    uint32_t slots = sched->slots - sched->seen_slots;
+    if (!slots) {
+        return;
+    }
+    uint64_t each = (now - sched->seen_ns) / slots;
+    uint32_t known = atomic_load_explicit(&sched->slot_ns, memory_order_relaxed);
+    if (known && each > known) {
+        each = known + known / 8 + 1;
+    }
+    atomic_store_explicit(&sched->slot_ns, each < SHORT_NS ? (uint32_t)each + 1 : SHORT_NS,
+                          memory_order_relaxed);
+    sched->seen_slots = sched->slots;
+    sched->seen_ns = now;
+}
+
 void rusm__sched_note_delay(struct rusm__sched *sched, uint64_t now) {
+    note_cost(sched, now);
     if (!rusm__run_queue_waits(&sched->queue, sched->mark)) {
         sched->mark = rusm__run_queue_mark(&sched->queue);
         sched->mark_ns = now;
@@ -69,7 +104,9 @@ void rusm__sched_note_delay(struct rusm__sched *sched, uint64_t now) {
         /* seq_cst: we set it and look who sleeps; who falls asleep says so and looks at it (see
          * anything_to_do). One of the two sees the other. */
         atomic_store_explicit(&sched->overdue, true, memory_order_seq_cst);
-        wake_a_thief(sched);
+        if (is_offered(sched, now)) {
+            wake_a_thief(sched);
+        }
     }
 }
 
@@ -90,9 +127,8 @@ void rusm__sched_stop_watching(struct rusm__sched *sched) {
 
 /* Its owner says that work waits there, or the watcher saw that it did not move. */
 static bool is_worth_it(const struct rusm__sched *victim, bool watches, uint64_t now) {
-    return atomic_load_explicit(&victim->overdue, memory_order_relaxed) ||
-           (watches && now - victim->watch_ns >= DOZE_NS / 2 &&
-            rusm__run_queue_waits(&victim->queue, victim->watch_mark));
+    return is_offered(victim, now) || (watches && now - victim->watch_ns >= DOZE_NS / 2 &&
+                                       rusm__run_queue_waits(&victim->queue, victim->watch_mark));
 }
 
 /* What we took and cannot run at once has waited long already: the next sleeper may take half of it
@@ -105,10 +141,31 @@ static void pass_on(struct rusm__sched *sched, uint64_t now) {
     }
 }
 
+/* What was stolen last is done, or sleeps. relaxed: hints, and several thieves may judge at once.
+ */
+static void judge_theft(struct rusm__sched *sched, uint64_t now) {
+    struct rusm__sched *victim = sched->stole_from;
+    if (!victim) {
+        return;
+    }
+    sched->stole_from = NULL;
+    uint32_t slots = sched->slots - sched->stole_slots;
+    uint64_t each = slots ? (now - sched->stole_ns) / slots : 0;
+    uint64_t home = atomic_load_explicit(&victim->slot_ns, memory_order_relaxed);
+    uint64_t keep = 0;
+    if (slots >= JUDGED_SLOTS && home && each < SHORT_NS && each >= TOO_DEAR * home) {
+        keep = 2 * atomic_load_explicit(&victim->keep_ns, memory_order_relaxed);
+        keep = keep < KEEP_LEAST_NS ? KEEP_LEAST_NS : keep > KEEP_MOST_NS ? KEEP_MOST_NS : keep;
+        atomic_store_explicit(&victim->keep_until_ns, now + keep, memory_order_relaxed);
+    }
+    atomic_store_explicit(&victim->keep_ns, keep, memory_order_relaxed);
+}
+
 struct rusm__task *rusm__sched_steal(struct rusm__sched *sched) {
     rusm_runtime *rt = sched->rt;
     uint32_t start = rusm__random_below(&sched->random, rt->sched_count);
     uint64_t now = rusm__clock_ns();
+    judge_theft(sched, now);
     bool watches = is_watcher(sched);
     for (uint32_t i = 0; i < rt->sched_count; i++) {
         struct rusm__sched *victim = &rt->scheds[(start + i) % rt->sched_count];
@@ -119,6 +176,9 @@ struct rusm__task *rusm__sched_steal(struct rusm__sched *sched) {
         if (task) {
             atomic_store_explicit(&sched->steals, rusm__sched_steals(sched) + 1,
                                   memory_order_relaxed);
+            sched->stole_from = victim;
+            sched->stole_slots = sched->slots;
+            sched->stole_ns = now;
             pass_on(sched, now);
             return task;
         }
@@ -175,6 +235,7 @@ static bool keep_watch(struct rusm__sched *sched, uint64_t now) {
     return true;
 }
 
+/* seq_cst, where is_offered is content with a hint: pairs with rusm__sched_note_delay. */
 static bool anything_to_do(struct rusm__sched *sched) {
     if (sched->lane || sched->queue.pinned.first || rusm__run_queue_has_stealable(&sched->queue) ||
         atomic_load_explicit(&sched->inbox, memory_order_seq_cst) ||
@@ -185,7 +246,7 @@ static bool anything_to_do(struct rusm__sched *sched) {
     for (uint32_t i = 0; i < sched->rt->sched_count; i++) {
         const struct rusm__sched *other = &sched->rt->scheds[i];
         if (atomic_load_explicit(&other->overdue, memory_order_seq_cst) &&
-            rusm__run_queue_has_stealable(&other->queue)) {
+            is_offered(other, rusm__clock_ns()) && rusm__run_queue_has_stealable(&other->queue)) {
             return true;
         }
     }

@@ -36,6 +36,12 @@ struct rusm__sched {
     uint64_t last_poll_ns;
     uint32_t mark;    /* what was queued up to here... */
     uint64_t mark_ns; /* ...was all there at this time */
+    uint32_t slots;   /* tasks taken from the queues, each with what it woke into the lane */
+    uint32_t seen_slots;
+    uint64_t seen_ns;               /* when seen_slots was noted */
+    struct rusm__sched *stole_from; /* NULL: what was stolen last is judged */
+    uint32_t stole_slots;
+    uint64_t stole_ns;
     struct rusm__wheel wheel;
     struct rusm__qs_member *qs;
     struct rusm__random random;
@@ -47,6 +53,10 @@ struct rusm__sched {
 
     /* Written by the owner, read by those that look for work: tasks here wait too long. */
     _Alignas(RUSM__CACHELINE) _Atomic bool overdue;
+    _Atomic uint32_t slot_ns; /* what a slot costs here when it is cheap; 0: not known */
+    /* Written by thieves. */
+    _Atomic uint64_t keep_until_ns; /* until then what is short stays here */
+    _Atomic uint64_t keep_ns;       /* how long that was the last time; 0: stealing paid */
     /* The watcher's (see idle.c): as mark and mark_ns. */
     uint32_t watch_mark;
     uint64_t watch_ns;

@@ -220,6 +220,27 @@ static void sched_lane_does_not_keep_the_ring_out(void **state) {
     finish_jobs();
 }
 
+/* However many wait: a pair gets one turn of the lane for each round of theirs, not for each of
+ * them.
+ */
+static void sched_lane_comes_back_after_all_others(void **state) {
+    enum { OTHERS = 50, ROUNDS = 100, LANE_TURN = 32 };
+    (void)state;
+    static struct job a = {.run = ping}, b = {.run = ping, .partner = &a}, others[OTHERS];
+    a.partner = &b;
+    for (unsigned i = 0; i < OTHERS; i++) {
+        others[i].run = go_on;
+        ready(&others[i].task, RUSM__READY_TAIL);
+    }
+    ready(&a.task, RUSM__READY_WAKE);
+    WAIT_FOR(atomic_load(&others[OTHERS - 1].runs) > ROUNDS);
+    uint64_t pair = atomic_load(&a.runs) + atomic_load(&b.runs);
+    uint64_t rounds = atomic_load(&others[0].runs) + 2; /* read later, so at least as many */
+    finish_jobs();
+    assert_true(pair <= rounds * LANE_TURN);
+    assert_true(pair >= LANE_TURN);
+}
+
 /* Whatever the rhythm of the lane: a task of each queue that wakes a partner every time, next to
  * tasks of the other queues that want to run too. */
 static void sched_queues_take_turns(void **state) {
@@ -611,6 +632,7 @@ int main(void) {
         TEST(sched_pinned_tasks_stay_at_home, start_two),
         TEST(sched_pinned_pair_across_schedulers, start_two),
         TEST(sched_lane_does_not_keep_the_ring_out, start_one),
+        TEST(sched_lane_comes_back_after_all_others, start_one),
         TEST(sched_queues_take_turns, start_one),
         TEST(sched_overflow_gets_its_turns, start_one),
         TEST(sched_looks_at_timers_after_a_used_up_budget, start_one),
