@@ -224,7 +224,7 @@ static void sched_lane_does_not_keep_the_ring_out(void **state) {
  * them.
  */
 static void sched_lane_comes_back_after_all_others(void **state) {
-    enum { OTHERS = 50, ROUNDS = 100, LANE_TURN = 32 };
+    enum { OTHERS = 50, ROUNDS = 100, LANE_TURN = 1 + 32 };
     (void)state;
     static struct job a = {.run = ping}, b = {.run = ping, .partner = &a}, others[OTHERS];
     a.partner = &b;
