@@ -69,7 +69,9 @@ static void start_gate(struct gate *gate, rusm_mailbox_policy policy, uint32_t m
     assert_int_equal(rusm_proc_spawn(rt, &options, &gate->pid), RUSM_OK);
 }
 
+/* Its step that the last message woke must not take what was there before that one. */
 static void let_through(struct gate *gate, unsigned more) {
+    WAIT_FOR(quiet_since_last_call());
     atomic_fetch_add(&gate->may_take, more);
     assert_true(rusm__proc_wake(rt, gate->pid));
 }
