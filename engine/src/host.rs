@@ -133,6 +133,16 @@ pub struct HostCalls {
 
     pub own_pid: unsafe extern "C-unwind" fn(Guest) -> u64,
     pub spawn: unsafe extern "C-unwind" fn(Guest, Slice, *mut u64, *mut Bytes) -> u32,
+    pub supervise: unsafe extern "C-unwind" fn(
+        Guest,
+        u32,
+        *const Slice,
+        usize,
+        u32,
+        u32,
+        *mut u64,
+        *mut Bytes,
+    ) -> u32,
     pub send: unsafe extern "C-unwind" fn(Guest, u64, Slice) -> u32,
     pub receive_begin: unsafe extern "C-unwind" fn(Guest, u32, u64),
     pub receive_poll: unsafe extern "C-unwind" fn(Guest, *mut Bytes) -> u32,

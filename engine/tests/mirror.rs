@@ -94,6 +94,7 @@ fn layout() -> Layout {
         wake,
         own_pid,
         spawn,
+        supervise,
         send,
         receive_begin,
         receive_poll,

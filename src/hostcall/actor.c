@@ -23,8 +23,8 @@ static bool controls(const struct rusm__guest *guest, rusm_pid target) {
 
 /* ---- spawn ---- */
 
-static uint32_t spawn_error(struct rusm__bytes *out_error, const char *before,
-                            struct rusm__slice name, const char *after) {
+static void spawn_error(struct rusm__bytes *out_error, const char *before, struct rusm__slice name,
+                        const char *after) {
     struct rusm__buf text;
     rusm__buf_init(&text);
     rusm__buf_add_str(&text, before);
@@ -32,7 +32,19 @@ static uint32_t spawn_error(struct rusm__bytes *out_error, const char *before,
                   name.len <= NAME_IN_TEXT ? name.len : rusm__utf8_good(name.ptr, NAME_IN_TEXT));
     rusm__buf_add_str(&text, after);
     *out_error = rusm__bytes_take(&text);
-    return RUSM__CALL_NONE;
+}
+
+struct rusm__component *rusm__actor_find(struct rusm__guest *guest, struct rusm__slice name,
+                                         struct rusm__bytes *out_error) {
+    const struct rusm__registration *found =
+        rusm__registered_find(&rusm__hostcall_of(guest)->registered, name.ptr, name.len);
+    if (!found)
+        spawn_error(out_error, "unknown component `", name, "`");
+    else if (!found->component)
+        spawn_error(out_error, "`", name,
+                    "` is a dynamic runner template — spawn it with "
+                    "spawn-from(component, source)");
+    return found ? found->component : NULL;
 }
 
 static uint32_t spawn_failed(struct rusm__guest *guest, const struct rusm__component *component,
@@ -54,17 +66,12 @@ uint32_t rusm__actor_spawn(struct rusm__guest *guest, struct rusm__slice compone
         *out_error = rusm__bytes_static("spawn denied: missing the spawn capability");
         return RUSM__CALL_NONE;
     }
-    const struct rusm__registration *found =
-        rusm__registered_find(&rusm__hostcall_of(guest)->registered, component.ptr, component.len);
+    struct rusm__component *found = rusm__actor_find(guest, component, out_error);
     if (!found)
-        return spawn_error(out_error, "unknown component `", component, "`");
-    if (!found->component)
-        return spawn_error(out_error, "`", component,
-                           "` is a dynamic runner template — spawn it with "
-                           "spawn-from(component, source)");
+        return RUSM__CALL_NONE;
     struct rusm__component_spawn options = {.parent = guest};
-    int code = rusm__component_spawn(found->component, &options, out_pid);
-    return code < 0 ? spawn_failed(guest, found->component, code, out_error) : RUSM__CALL_OK;
+    int code = rusm__component_spawn(found, &options, out_pid);
+    return code < 0 ? spawn_failed(guest, found, code, out_error) : RUSM__CALL_OK;
 }
 
 /* ---- looking at processes ---- */

@@ -20,6 +20,7 @@ static const struct {
     [RUSM__REFUSED_IS_ALIVE] = {"actor.is-alive", "`allow-process-control = true`"},
     [RUSM__REFUSED_KILL] = {"actor.kill", "`allow-process-control = true`"},
     [RUSM__REFUSED_KILL_TAG] = {"pg.kill-tag", "`allow-process-control = true`"},
+    [RUSM__REFUSED_SUPERVISE] = {"actor.supervise", "`allow-spawn = true`"},
     [RUSM__REFUSED_KV] = {"kv", "`allow-storage = true`"},
 };
 

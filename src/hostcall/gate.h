@@ -19,6 +19,7 @@ enum rusm__refusal {
     RUSM__REFUSED_KILL,
     RUSM__REFUSED_KILL_TAG,
     RUSM__REFUSED_KV,
+    RUSM__REFUSED_SUPERVISE,
     /* limits: no grant would help */
     RUSM__REFUSED_SEND,  /* the receiver's mailbox is full */
     RUSM__REFUSED_NAME,  /* max-names */

@@ -86,6 +86,7 @@ static const struct rusm__host_calls table = {
     .wake = wake,
     .own_pid = rusm__actor_own_pid,
     .spawn = rusm__actor_spawn,
+    .supervise = rusm__actor_supervise,
     .send = rusm__actor_send,
     .receive_begin = rusm__actor_receive_begin,
     .receive_poll = rusm__actor_receive_poll,

@@ -67,6 +67,7 @@ struct rusm__calls {
     bool has_timeout;
     bool wake_is_set;
     /* the ledger: what the guest makes the host hold */
+    uint32_t supervisors; /* that it started; they end with it */
     uint32_t monitors;    /* DOWNs that are still to come */
     uint32_t front_count; /* messages that unstash put in front of the mailbox */
     uint64_t front_bytes; /* and their weight */
@@ -126,6 +127,14 @@ uint32_t rusm__actor_info(struct rusm__guest *guest, uint64_t pid,
 uint32_t rusm__actor_is_alive(struct rusm__guest *guest, uint64_t pid);
 uint32_t rusm__actor_kill(struct rusm__guest *guest, uint64_t pid);
 void rusm__actor_monitor(struct rusm__guest *guest, uint64_t target);
+/* The component of this name; NULL: *out_error says why it cannot be spawned. */
+struct rusm__component *rusm__actor_find(struct rusm__guest *guest, struct rusm__slice name,
+                                         struct rusm__bytes *out_error);
+/* supervise.c */
+uint32_t rusm__actor_supervise(struct rusm__guest *guest, uint32_t strategy,
+                               const struct rusm__slice *children, size_t count,
+                               uint32_t max_restarts, uint32_t within_ms, uint64_t *out_pid,
+                               struct rusm__bytes *out_error);
 /* names.c */
 uint32_t rusm__actor_register(struct rusm__guest *guest, struct rusm__slice name);
 uint32_t rusm__actor_unregister(struct rusm__guest *guest, struct rusm__slice name);

@@ -5,14 +5,14 @@
 #define RUSM__SANDBOX_CHILDREN_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/mem.h"
 
 struct rusm__children {
     _Atomic uint32_t holders;
-    _Atomic uint32_t
-        alive; /* only the parent adds, so its check before adding cannot be overtaken */
+    _Atomic uint32_t alive;
 };
 
 /* NULL when memory is short. Held once, by the caller. */
@@ -31,9 +31,19 @@ static inline uint32_t rusm__children_alive(const struct rusm__children *childre
     return children ? atomic_load_explicit(&children->alive, memory_order_relaxed) : 0;
 }
 
-static inline void rusm__children_add(struct rusm__children *children) {
+/* One more than `most` is taken back at once, so two who add together may both be refused, and the
+ * limit holds. False: refused. */
+static inline bool rusm__children_add(struct rusm__children *children, uint32_t most) {
+    if (atomic_fetch_add_explicit(&children->alive, 1, memory_order_relaxed) >= most) {
+        atomic_fetch_sub_explicit(&children->alive, 1, memory_order_relaxed);
+        return false;
+    }
     atomic_fetch_add_explicit(&children->holders, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&children->alive, 1, memory_order_relaxed);
+    return true;
+}
+
+static inline void rusm__children_hold(struct rusm__children *children) {
+    atomic_fetch_add_explicit(&children->holders, 1, memory_order_relaxed);
 }
 
 /* acq_rel: whoever lets go last must see that the others are done with the block. */

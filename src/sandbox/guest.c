@@ -165,17 +165,24 @@ static const rusm_body_ops body_ops = {
 
 /* ---- spawn ---- */
 
-/* The parent's count, with room for one more. */
-static int join_siblings(struct rusm__body *body, struct rusm__guest *parent) {
-    if (!parent)
-        return RUSM_OK;
-    struct rusm__body *above = rusm__body_of(parent);
-    if (rusm__children_alive(above->children) >= parent->profile->max_children)
+/* A guest's count of its children; NULL when memory is short. */
+static struct rusm__children *children_of(struct rusm__guest *guest) {
+    struct rusm__body *body = rusm__body_of(guest);
+    if (!body->children)
+        body->children = rusm__children_new();
+    return body->children;
+}
+
+static int join_siblings(struct rusm__body *body, const struct rusm__component_spawn *options) {
+    struct rusm__family family = options->family;
+    if (options->parent)
+        family = (struct rusm__family){children_of(options->parent),
+                                       options->parent->profile->max_children};
+    if (!family.children)
+        return options->parent ? RUSM_ENOMEM : RUSM_OK;
+    if (!rusm__children_add(family.children, family.most))
         return RUSM_ELIMIT;
-    if (!above->children && !(above->children = rusm__children_new()))
-        return RUSM_ENOMEM;
-    rusm__children_add(above->children);
-    body->siblings = above->children;
+    body->siblings = family.children;
     return RUSM_OK;
 }
 
@@ -213,7 +220,7 @@ static int spawn_process(struct rusm__body *body, const struct rusm__component_s
 static int spawn_with_permit(struct rusm__component *component,
                              const struct rusm__component_spawn *options, rusm_pid *out_pid) {
     struct rusm__body *body = new_body(component);
-    int code = body ? join_siblings(body, options->parent) : RUSM_ENOMEM;
+    int code = body ? join_siblings(body, options) : RUSM_ENOMEM;
     if (code == RUSM_OK) {
         /* From here on the connection is the body's, which may be gone when spawn returns. */
         body->guest.connection = options->connection;
@@ -233,7 +240,7 @@ int rusm__component_spawn(struct rusm__component *component,
     *out_pid = 0;
     if (!component->prepared)
         return RUSM_ENOTSUP;
-    if (!rusm__permits_take(&sandbox->permits, lane, options->parent))
+    if (!rusm__permits_take(&sandbox->permits, lane, options->parent || options->family.children))
         return RUSM_ELIMIT;
     int code = spawn_with_permit(component, options, out_pid);
     if (code < 0)
@@ -271,4 +278,16 @@ bool rusm__guest_may_grow(struct rusm__guest *guest, uint32_t kind, size_t curre
 uint32_t rusm__guest_children(const struct rusm__guest *guest) {
     const struct rusm__body *body = (const struct rusm__body *)(const void *)guest;
     return rusm__children_alive(body->children);
+}
+
+bool rusm__guest_family(struct rusm__guest *guest, struct rusm__family *out_family) {
+    *out_family = (struct rusm__family){children_of(guest), guest->profile->max_children};
+    if (!out_family->children)
+        return false;
+    rusm__children_hold(out_family->children);
+    return true;
+}
+
+void rusm__family_let_go(const struct rusm__family *family) {
+    rusm__children_release(family->children);
 }

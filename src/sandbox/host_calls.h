@@ -108,6 +108,10 @@ struct rusm__host_calls {
     /* OK: *out_pid. NONE: *out_error. */
     uint32_t (*spawn)(struct rusm__guest *guest, struct rusm__slice component, uint64_t *out_pid,
                       struct rusm__bytes *out_error);
+    /* strategy: 0 one-for-one, 1 one-for-all, 2 rest-for-one. OK: *out_pid. NONE: *out_error. */
+    uint32_t (*supervise)(struct rusm__guest *guest, uint32_t strategy,
+                          const struct rusm__slice *children, size_t count, uint32_t max_restarts,
+                          uint32_t within_ms, uint64_t *out_pid, struct rusm__bytes *out_error);
     uint32_t (*send)(struct rusm__guest *guest, uint64_t to, struct rusm__slice message);
     void (*receive_begin)(struct rusm__guest *guest, uint32_t has_timeout, uint64_t timeout_ms);
     /* OK: *out_message. NONE: timed out. PENDING. TRAP. */

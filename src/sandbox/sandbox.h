@@ -116,6 +116,12 @@ const char *rusm__component_name(const struct rusm__component *component);
 enum rusm__component_kind rusm__component_get_kind(const struct rusm__component *component);
 const struct rusm__profile *rusm__component_profile(const struct rusm__component *component);
 
+/* The children of a guest, counted against its max_children also when it has ended. */
+struct rusm__family {
+    struct rusm__children *children;
+    uint32_t most;
+};
+
 struct rusm__component_spawn {
     uint64_t *out_monitor; /* as in rusm_spawn_options, as the next three */
     rusm_pid monitor_by;
@@ -126,6 +132,7 @@ struct rusm__component_spawn {
         *connection;            /* one block from rusm__mem_*; taken on success */
     bool next;                  /* run it next on this scheduler */
     struct rusm__guest *parent; /* counted against its max_children; NULL = the node */
+    struct rusm__family family; /* instead of the parent, on any thread */
 };
 
 /* Start a process that runs the component. RUSM_EPROCS, RUSM_ELIMIT (guests alive or children at
@@ -161,6 +168,10 @@ struct rusm__guest {
 /* The policy behind two entries of the vtable. Called on the guest's stack. */
 enum rusm__tick rusm__guest_tick(struct rusm__guest *guest);
 bool rusm__guest_may_grow(struct rusm__guest *guest, uint32_t kind, size_t current, size_t desired);
+
+/* Its family, held until let go; false: no memory. */
+RUSM_MUST_USE bool rusm__guest_family(struct rusm__guest *guest, struct rusm__family *out_family);
+void rusm__family_let_go(const struct rusm__family *family);
 
 /* Processes that it spawned and that are alive. */
 uint32_t rusm__guest_children(const struct rusm__guest *guest);

@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use wasmtime::Result;
-use wasmtime::component::{ComponentType, Lower, WasmList, WasmStr};
+use wasmtime::component::{ComponentType, Lift, Lower, WasmList, WasmStr};
 
 use super::value::{HostBytes, HostPids, HostText, HostTexts, Owner, Text};
 use super::{
@@ -32,6 +32,9 @@ fn add_processes(actor: &mut Interface<'_>) -> Result<()> {
     })?;
     actor.func_wrap("spawn", |store, (component,): (WasmStr,)| {
         Ok((spawn(store, &component)?,))
+    })?;
+    actor.func_wrap("supervise", |store, arguments: Supervise| {
+        Ok((supervise(store, arguments)?,))
     })?;
     actor.func_wrap("monitor", |store, (target,): (u64,)| {
         let shared = shared(&store);
@@ -70,6 +73,62 @@ fn spawn(store: Store<'_>, component: &WasmStr) -> Result<Result<u64, HostText>>
     // SAFETY: NONE means that the error is set.
     Ok(Err(unsafe {
         HostText::new(shared.host(), error, "spawn")?
+    }))
+}
+
+/// `supervise-strategy`, with the numbers that C knows.
+#[derive(ComponentType, Lift, Clone, Copy)]
+#[component(enum)]
+#[repr(u8)]
+enum Strategy {
+    #[component(name = "one-for-one")]
+    OneForOne,
+    #[component(name = "one-for-all")]
+    OneForAll,
+    #[component(name = "rest-for-one")]
+    RestForOne,
+}
+
+/// More names than any host takes are not even looked at: C sees that there are too many.
+const MAX_NAMES: usize = 20_000;
+
+type Supervise = (Strategy, WasmList<WasmStr>, u32, u32);
+
+fn supervise(mut store: Store<'_>, arguments: Supervise) -> Result<Result<u64, HostText>> {
+    let (strategy, children, max_restarts, within_ms) = arguments;
+    let shared = shared(&store);
+    let listed: Vec<WasmStr> = children
+        .iter(&mut store)?
+        .take(MAX_NAMES)
+        .collect::<Result<_>>()?;
+    let texts = listed
+        .iter()
+        .map(|name| name.to_str(&store))
+        .collect::<Result<Vec<_>>>()?;
+    let names: Vec<Slice> = texts
+        .iter()
+        .map(|text| Slice::new(text.as_bytes()))
+        .collect();
+    let (mut pid, mut error) = (0u64, Bytes::empty());
+    // SAFETY: as above; the slices are valid during the call, both outputs for writes.
+    let code = unsafe {
+        (shared.host().supervise)(
+            shared.guest(),
+            strategy as u32,
+            names.as_ptr(),
+            names.len(),
+            max_restarts,
+            within_ms,
+            &mut pid,
+            &mut error,
+        )
+    };
+    if expect_some(&shared, code, "supervise")? {
+        return Ok(Ok(pid));
+    }
+    // SAFETY: NONE means that the error is set.
+    Ok(Err(unsafe {
+        HostText::new(shared.host(), error, "supervise")?
     }))
 }
 

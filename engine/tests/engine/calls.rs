@@ -7,6 +7,7 @@ use super::wat::{Spelling, component_in};
 const IMPORTS: &str = r#"
     (import "host" "own-pid" (func $own-pid (result i64)))
     (import "host" "spawn" (func $spawn (param i32 i32 i32)))
+    (import "host" "supervise" (func $supervise (param i32 i32 i32 i32 i32 i32)))
     (import "host" "monitor" (func $monitor (param i64)))
     (import "host" "send" (func $send (param i64 i32 i32)))
     (import "host" "receive" (func $receive (param i32)))
@@ -428,4 +429,34 @@ fn streams() {
             },
         );
     }
+}
+
+#[test]
+fn supervision() {
+    // A list of two texts at 2000: "known" and "stranger".
+    let body = r#"
+        (i32.store (i32.const 2000) (i32.const 0)) (i32.store (i32.const 2004) (i32.const 5))
+        (i32.store (i32.const 2008) (i32.const 8)) (i32.store (i32.const 2012) (i32.const 8))
+        (call $supervise (i32.const 2) (i32.const 2000) (i32.const 2) (i32.const 3)
+          (i32.const 5000) (i32.const 512))
+        (call $tell (i32.const 512) (i32.const 1))
+        (call $tell-long (i64.load (i32.const 520)))
+        (call $supervise (i32.const 0) (i32.const 2000) (i32.const 0) (i32.const 0)
+          (i32.const 0) (i32.const 512))
+        (call $tell (i32.const 512) (i32.const 1))
+        (call $tell-list (i32.const 520) (i32.const 1))"#;
+    in_both(
+        |_| {},
+        body,
+        |guest| {
+            let expected: [&[u8]; 5] = [
+                b"2 3 5000 known,stranger",
+                &[0],
+                &[78, 0, 0, 0, 0, 0, 0, 0],
+                &[1],
+                b"nobody to supervise",
+            ];
+            assert_eq!(told(guest), expected);
+        },
+    );
 }

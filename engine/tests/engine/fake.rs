@@ -244,6 +244,34 @@ unsafe extern "C-unwind" fn spawn(
     CALL_NONE
 }
 
+unsafe extern "C-unwind" fn supervise(
+    guest: Guest,
+    strategy: u32,
+    children: *const Slice,
+    count: usize,
+    max_restarts: u32,
+    within_ms: u32,
+    out_pid: *mut u64,
+    out_error: *mut Bytes,
+) -> u32 {
+    // SAFETY: so many slices are there, valid during the call.
+    let names = (0..count).map(|index| string(unsafe { children.add(index).read() }));
+    let told = format!(
+        "{strategy} {max_restarts} {within_ms} {}",
+        names.collect::<Vec<_>>().join(",")
+    );
+    // SAFETY: the engine gives places for both.
+    unsafe {
+        if count == 0 {
+            *out_error = of(guest).lend_bytes(b"nobody to supervise");
+            return CALL_NONE;
+        }
+        *out_pid = 78;
+    }
+    of(guest).sent.push((7, told.into_bytes()));
+    CALL_OK
+}
+
 unsafe extern "C-unwind" fn send(guest: Guest, to: u64, message: Slice) -> u32 {
     // SAFETY: valid during the call.
     of(guest)
@@ -574,6 +602,7 @@ pub static CALLS: HostCalls = HostCalls {
     wake,
     own_pid,
     spawn,
+    supervise,
     send,
     receive_begin,
     receive_poll,

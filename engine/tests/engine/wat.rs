@@ -11,6 +11,13 @@ const FUNCTIONS: &[(&str, &str, &str, &str)] = &[
         "spawn",
         r#"(param "component" string) (result (result u64 (error string)))"#,
     ),
+    (
+        "actor",
+        "supervise",
+        "supervise",
+        r#"(param "strategy" $supervise-strategy) (param "children" (list string))
+           (param "max-restarts" u32) (param "within-ms" u32) (result (result u64 (error string)))"#,
+    ),
     ("actor", "monitor", "monitor", r#"(param "target" u64)"#),
     (
         "actor",
@@ -189,6 +196,11 @@ const TYPES: &[(&str, &str, &str)] = &[
         r#"(record (field "pid" u64) (field "links" u32) (field "monitors" u32)
             (field "names" (list string)) (field "label" (option string))
             (field "mailbox-depth" u32) (field "trap-exit" bool))"#,
+    ),
+    (
+        "actor",
+        "supervise-strategy",
+        r#"(enum "one-for-one" "one-for-all" "rest-for-one")"#,
     ),
     (
         "log",

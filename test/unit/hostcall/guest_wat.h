@@ -11,7 +11,8 @@
  *   RET (1024)        where results are written that do not fit into a value
  *   DATA (4096)       from here on the body may place its own data; the heap starts at 65,536
  *
- * Results at RET:  spawn       0: 0 ok, 1 error    8: pid, or ptr and 12: len of the error
+ * Results at RET:  spawn, supervise
+ *                              0: 0 ok, 1 error    8: pid, or ptr and 12: len of the error
  *                  whereis     0: 1 some           8: pid
  *                  lists       0: ptr, 4: len
  *                  info        0: 1 some  8 pid  16 links  20 monitors  24, 28 names  32 label?
@@ -29,6 +30,11 @@
     " (export \"process-info\" (type $info (eq $r)))"                                              \
     " (export \"own-pid\" (func (result u64)))"                                                    \
     " (export \"spawn\" (func (param \"component\" string) (result (result u64 (error string)))))" \
+    " (type $s (enum \"one-for-one\" \"one-for-all\" \"rest-for-one\"))"                           \
+    " (export \"supervise-strategy\" (type $strategy (eq $s)))"                                    \
+    " (export \"supervise\" (func (param \"strategy\" $strategy)"                                  \
+    "  (param \"children\" (list string)) (param \"max-restarts\" u32) (param \"within-ms\" u32)"  \
+    "  (result (result u64 (error string)))))"                                                     \
     " (export \"monitor\" (func (param \"target\" u64)))"                                          \
     " (export \"send\" (func (param \"to\" u64) (param \"message\" (list u8))))"                   \
     " (export \"receive\" (func (result (list u8))))"                                              \
@@ -127,6 +133,7 @@
     WAT_LOWER("kv", "list", "kv-list")
 
 #define WAT_LOWERED_STREAMS                                                                        \
+    WAT_LOWER("actor", "supervise", "supervise")                                                   \
     WAT_LOWER("streams", "stream-open", "stream-open")                                             \
     WAT_LOWER("streams", "stream-write", "stream-write")                                           \
     WAT_LOWER("streams", "stream-close", "stream-close")                                           \
@@ -163,6 +170,7 @@
                                                 WAT_IMPORT("kv-list", "(param i32 i32 i32)")
 
 #define WAT_IMPORTS_STREAMS                                                                        \
+    WAT_IMPORT("supervise", "(param i32 i32 i32 i32 i32 i32)")                                     \
     WAT_IMPORT("stream-open", "(param i64 i32)")                                                   \
     WAT_IMPORT("stream-write", "(param i64 i32 i32) (result i32)")                                 \
     WAT_IMPORT("stream-close", "(param i64)")                                                      \
@@ -239,6 +247,7 @@
     WAT_GIVE("kv-delete")                                                                          \
     WAT_GIVE("kv-exists")                                                                          \
     WAT_GIVE("kv-list")                                                                            \
+    WAT_GIVE("supervise")                                                                          \
     WAT_GIVE("stream-open")                                                                        \
     WAT_GIVE("stream-write")                                                                       \
     WAT_GIVE("stream-close")                                                                       \
