@@ -190,7 +190,8 @@ fn a_tick_may_end_the_guest() {
         (kind, cause.as_str()),
         (ERROR_STOPPED, "the fake host said so")
     );
-    assert!(trace.contains("endless"), "{trace}");
+    // A tick may come at the entry of the function that calls the loop.
+    assert!(trace.contains("main-code!"), "{trace}");
 }
 
 #[test]
