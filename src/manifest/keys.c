@@ -467,7 +467,8 @@ static const struct rusm__key preopen[] = {
                             .max = TEXT_MAX,
                             .take = rusm__take_text,
                             .used_by = NODES,
-                            .meaning = "The folder, relative to the app's folder."},
+                            .meaning = "The folder, relative to the app's folder. While it is not "
+                                       "there, guests that use WASI crash."},
     [RUSM__PREOPEN_GUEST] = {.name = "guest",
                              .type = RUSM__KEY_STRING,
                              .required = true,
