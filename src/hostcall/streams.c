@@ -107,9 +107,11 @@ uint32_t rusm__guest_stream_open(struct rusm__guest *guest, uint64_t to, uint64_
     int code = prepare(guest);
     if (code == RUSM_OK)
         code = rusm_stream_open(guest->proc, to, &options, &end);
-    if (code == RUSM_EFULL)
+    bool full =
+        code == RUSM_EFULL || code == RUSM_ETOOBIG; /* its mailbox holds less than it weighs */
+    if (full)
         rusm__gate_full(guest, "a stream", to);
-    if (code == RUSM_ENOPROC || code == RUSM_EFULL)
+    if (code == RUSM_ENOPROC || full)
         return RUSM__CALL_NONE;
     if (code < 0)
         return refuse(guest, code);

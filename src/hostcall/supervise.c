@@ -151,6 +151,8 @@ uint32_t rusm__actor_supervise(struct rusm__guest *guest, uint32_t strategy,
         *out_error = rusm__bytes_static("supervise denied: missing the spawn capability");
         return RUSM__CALL_NONE;
     }
+    if (count > RUSM_CHILDREN_MAX)
+        return refuse(out_error, "cannot supervise: more than %u children", RUSM_CHILDREN_MAX);
     if (count > profile->max_children || calls->supervisors >= profile->max_children)
         return refuse(out_error,
                       "cannot supervise: more than %u children or supervisors, the limit of "

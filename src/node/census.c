@@ -22,7 +22,8 @@
 enum { KINDS_MAX = 128 }; /* lines stay short: further words are counted together */
 
 struct entry {
-    char *word; /* owned */
+    char *word; /* owned; may hold zero bytes: guests choose it */
+    size_t len;
     size_t count;
 };
 
@@ -49,8 +50,9 @@ struct rusm__census {
 /* ---- counting ---- */
 
 static int compare(const struct entry *entry, const char *word, size_t len) {
-    int order = strncmp(entry->word, word, len);
-    return order ? order : entry->word[len] ? 1 : 0;
+    size_t common = entry->len < len ? entry->len : len;
+    int order = memcmp(entry->word, word, common);
+    return order ? order : (entry->len > len) - (entry->len < len);
 }
 
 /* Where the word is, or belongs. */
@@ -72,14 +74,15 @@ static void add(struct tally *tally, const char *word, size_t len, size_t count)
         tally->entries[at].count += count;
         return;
     }
-    char *copy = tally->used < KINDS_MAX ? rusm__mem_try_strndup(word, len) : NULL;
+    char *copy = tally->used < KINDS_MAX ? rusm__mem_try_alloc(len + 1) : NULL;
     if (!copy) {
         tally->others += count;
         return;
     }
+    memcpy(copy, word, len);
     memmove(&tally->entries[at + 1], &tally->entries[at],
             (tally->used - at) * sizeof(tally->entries[0]));
-    tally->entries[at] = (struct entry){copy, count};
+    tally->entries[at] = (struct entry){copy, len, count};
     tally->used++;
 }
 
@@ -100,15 +103,17 @@ static void count_tag(const char *text, size_t len, size_t members, void *arg) {
 
 /* ---- telling ---- */
 
-static void write_word(struct rusm__buf *line, const char *word, size_t count) {
-    rusm__buf_addf(line, "%s%s=%zu", line->len ? "  " : "", word, count);
+static void write_word(struct rusm__buf *line, const char *word, size_t len, size_t count) {
+    rusm__buf_add_str(line, line->len ? "  " : "");
+    rusm__buf_add(line, word, len);
+    rusm__buf_addf(line, "=%zu", count);
 }
 
 static void write_tally(struct rusm__buf *line, const struct tally *tally) {
     for (size_t i = 0; i < tally->used; i++)
-        write_word(line, tally->entries[i].word, tally->entries[i].count);
+        write_word(line, tally->entries[i].word, tally->entries[i].len, tally->entries[i].count);
     if (tally->others)
-        write_word(line, "…", tally->others);
+        write_word(line, "…", strlen("…"), tally->others);
 }
 
 static void tell(struct rusm__census *census) {
@@ -118,7 +123,10 @@ static void tell(struct rusm__census *census) {
     rusm__buf_init(&line);
     write_tally(&line, &census->labels);
     write_tally(&line, &census->tags);
-    rusm__log(RUSM__LOG_INFO, "rusm", "census", "%s", line.len ? rusm__buf_cstr(&line) : "(none)");
+    if (line.len)
+        rusm__log_bytes(RUSM__LOG_INFO, "rusm", "census", line.data, line.len);
+    else
+        rusm__log(RUSM__LOG_INFO, "rusm", "census", "(none)");
     rusm__buf_fini(&line);
     clear(&census->labels);
     clear(&census->tags);

@@ -150,10 +150,13 @@ static void judge_theft(struct rusm__sched *sched, uint64_t now) {
     }
     sched->stole_from = NULL;
     uint32_t slots = sched->slots - sched->stole_slots;
-    uint64_t each = slots ? (now - sched->stole_ns) / slots : 0;
     uint64_t home = atomic_load_explicit(&victim->slot_ns, memory_order_relaxed);
     uint64_t keep = 0;
-    if (slots >= JUDGED_SLOTS && home && each < SHORT_NS && each >= TOO_DEAR * home) {
+    if (slots < JUDGED_SLOTS || !home) {
+        return;
+    }
+    uint64_t each = (now - sched->stole_ns) / slots;
+    if (each < SHORT_NS && each >= TOO_DEAR * home) {
         keep = 2 * atomic_load_explicit(&victim->keep_ns, memory_order_relaxed);
         keep = keep < KEEP_LEAST_NS ? KEEP_LEAST_NS : keep > KEEP_MOST_NS ? KEEP_MOST_NS : keep;
         atomic_store_explicit(&victim->keep_until_ns, now + keep, memory_order_relaxed);

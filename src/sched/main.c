@@ -65,7 +65,7 @@ static struct rusm__task *from_lane(struct rusm__sched *sched) {
 static struct rusm__task *from_queues(struct rusm__sched *sched) {
     struct rusm__task *task = rusm__run_queue_next(&sched->queue);
     sched->lane_runs = 0;
-    sched->slots++;
+    sched->slots += task != NULL;
     return task ? task : from_lane(sched);
 }
 

@@ -155,6 +155,7 @@ void rusm__conn_answer(struct rusm__conn *conn, struct rusm__answer *answer, rus
     rusm__buf_clear(&shard->out);
     rusm__answer_write(answer, &conn->listener->headers, &shard->date, &shard->out);
     rusm__conn_log_answer(conn, answer->status);
+    conn->state = RUSM__CONN_WRITING; /* answered: nobody left without one */
     if (answer->body_len <= JOIN_MAX) {
         rusm__buf_add(&shard->out, answer->body, answer->body_len);
         answer->body_len = 0;

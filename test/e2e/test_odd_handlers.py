@@ -120,6 +120,12 @@ def client_that_leaves(node):
     for path in ("/odd/wait_for_ever", "/odd/spin"):
         node.expect_logged(f"GET {path} → 499")
     eventually(lambda: node.errors().count("  killed") >= 2, "both handlers are gone")
+    with node.socket() as connection:  # answered and closed: nobody left
+        connection.sendall(b"GET /odd/plain HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        while connection.recv(1000):
+            pass
+    node.expect_logged("GET /odd/plain → 200")
+    check("GET /odd/plain → 499" not in node.errors(), node.errors())
     same(node.stop(), 0, "processes: nothing leaks")
 
 

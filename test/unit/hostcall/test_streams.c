@@ -204,6 +204,16 @@ static void mail_and_streams_do_not_lose_each_other(void **state) {
     world_expect_end(w, pid, RUSM_EXIT_NORMAL);
 }
 
+/* The receiver's setting is no mistake of the one who opens. */
+static void a_mailbox_that_is_too_small_for_an_offer_refuses_it(void **state) {
+    struct world *w = *state;
+    w->profile.mailbox_bytes = 1000;
+    rusm_pid pid = world_run(w, "a", RUN("(call $hello)" SAY("(call $open (call $own-pid))")));
+    world_expect_u64(w, 0);
+    world_expect_end(w, pid, RUSM_EXIT_NORMAL);
+    world_expect_log(w, "a stream to #");
+}
+
 static void too_many_ends_trap(void **state) {
     struct world *w = *state;
     rusm_pid pid = world_run(w, "a",
@@ -289,6 +299,7 @@ int main(void) {
         world_test(what_is_no_stream_does_nothing),
         world_test(ids_count_both_kinds_and_ends_are_of_one_kind),
         world_test(mail_and_streams_do_not_lose_each_other),
+        world_test(a_mailbox_that_is_too_small_for_an_offer_refuses_it),
         world_test(too_many_ends_trap),
         world_test(ends_can_be_opened_and_closed_for_ever),
         world_test(a_chunk_over_the_limit_traps),
