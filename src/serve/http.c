@@ -356,6 +356,9 @@ static enum rusm__http_state begin(struct rusm__http *http, const unsigned char 
     http->base = data;
     enum rusm__http_state state = parse(http, data, len, len, out_used);
     http->head_len = *out_used;
+    /* A head in one piece is held to the same sum as one in many. */
+    if ((state == RUSM__HTTP_HEAD || state == RUSM__HTTP_DONE) && http->head_len > head_max(http))
+        return head_too_long(http);
     if (state != RUSM__HTTP_MORE)
         return state;
     if (len >= head_max(http))
