@@ -11,7 +11,7 @@
 
 enum {
     MAX_ACTORS = 16,
-    MAX_OPS = 64,
+    MAX_OPS = 256,
     MAX_MONITORS = 64,
     MAX_WORDS = 3,
     WORD_BYTES = 24,
