@@ -94,6 +94,30 @@ static inline rusm_runtime *rusm__runtime_of(const struct rusm__guest *guest) {
     return rusm__hostcall_of(guest)->runtime;
 }
 
+/* How much a mailbox holds, which also bounds what else waits because of the guest. The runtime's
+ * own default where the profile does not say. */
+static inline uint64_t rusm__mailbox_bytes_of(const struct rusm__guest *guest) {
+    uint64_t bytes = guest->profile->mailbox_bytes;
+    return bytes ? bytes : (uint64_t)256 << 20;
+}
+
+/* The place of a number in an array of items that begin with theirs and are sorted by it; NULL: it
+ * is not there. */
+static inline void *rusm__find_sorted(void *items, uint32_t count, size_t size, uint64_t number) {
+    uint32_t low = 0, high = count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        uint64_t *item = (uint64_t *)(void *)((char *)items + middle * size);
+        if (*item == number)
+            return item;
+        if (*item < number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return NULL;
+}
+
 /* End the guest with this text; answers RUSM__CALL_TRAP. */
 RUSM_PRINTF(2, 3) uint32_t rusm__hostcall_trap(struct rusm__guest *guest, const char *format, ...);
 

@@ -15,10 +15,7 @@
 #include "base/clock.h"
 #include "proc/proc.h"
 
-/* What a message weighs besides its bytes, and how much a mailbox holds if the profile does not
- * say (the runtime's own default). */
-#define MESSAGE_WEIGHT        64u
-#define MAILBOX_BYTES_DEFAULT ((uint64_t)256 << 20)
+#define MESSAGE_WEIGHT 64u /* what a message weighs besides its bytes */
 
 /* Streams that are offered wait in the mailbox for stream-accept. Exit signals never come as mail:
  * guests do not trap them. */
@@ -130,22 +127,18 @@ uint32_t rusm__actor_receive_poll(struct rusm__guest *guest, struct rusm__bytes 
 
 /* ---- stash ---- */
 
-static uint64_t mailbox_bytes(const struct rusm__guest *guest) {
-    uint64_t bytes = guest->profile->mailbox_bytes;
-    return bytes ? bytes : MAILBOX_BYTES_DEFAULT;
-}
-
 /* A guest may stash bytes that it never received, so what it has set aside and what it put back and
  * did not receive again is bounded together, by the size of a mailbox. */
 uint32_t rusm__actor_stash(struct rusm__guest *guest, struct rusm__slice message) {
     struct rusm__calls *calls = rusm__calls_of(guest);
     uint64_t held = calls->stash_bytes + calls->front_bytes;
-    if (held + message.len + MESSAGE_WEIGHT > mailbox_bytes(guest))
+    if (held + message.len + MESSAGE_WEIGHT > rusm__mailbox_bytes_of(guest))
         return rusm__hostcall_trap(guest,
                                    "the stash holds %llu bytes and may hold %llu "
                                    "(`mailbox-bytes` under [capabilities.%s])",
                                    (unsigned long long)held,
-                                   (unsigned long long)mailbox_bytes(guest), guest->profile->name);
+                                   (unsigned long long)rusm__mailbox_bytes_of(guest),
+                                   guest->profile->name);
     rusm_msg *msg;
     if (rusm__mail_copy(guest, message, &msg) != RUSM__CALL_OK)
         return RUSM__CALL_TRAP;

@@ -15,8 +15,7 @@
 
 #include "base/mem.h"
 
-#define FIRST_CAP       4u
-#define UNREAD_STANDARD ((uint64_t)64 << 20) /* where the profile does not bound a mailbox */
+#define FIRST_CAP 4u
 
 /* ---- the table ---- */
 
@@ -25,17 +24,9 @@ static struct rusm__guest_streams *streams_of(struct rusm__guest *guest) {
 }
 
 static struct rusm__guest_end *find(struct rusm__guest_streams *streams, uint64_t id) {
-    uint32_t low = 0, high = streams->count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (streams->items[middle].id == id)
-            return streams->items[middle].end ? &streams->items[middle] : NULL;
-        if (streams->items[middle].id < id)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return NULL;
+    struct rusm__guest_end *end =
+        rusm__find_sorted(streams->items, streams->count, sizeof(*end), id);
+    return end && end->end ? end : NULL;
 }
 
 /* The core's handle; 0: no such end. */
@@ -150,11 +141,6 @@ void rusm__guest_stream_close(struct rusm__guest *guest, uint64_t id) {
 
 /* ---- write ---- */
 
-static uint64_t unread_limit(const struct rusm__guest *guest) {
-    uint64_t bytes = guest->profile->mailbox_bytes;
-    return bytes ? bytes : UNREAD_STANDARD;
-}
-
 /* Small chunks are bounded by the streams; a large one passes alone in each of them, so all of them
  * together are bounded here. */
 static bool is_too_much(struct rusm__guest *guest, size_t len) {
@@ -162,7 +148,7 @@ static bool is_too_much(struct rusm__guest *guest, size_t len) {
     if (len <= RUSM_STREAM_BYTES)
         return false;
     rusm_stream_get_usage(guest->proc, &usage);
-    return usage.written_bytes + len > unread_limit(guest);
+    return usage.written_bytes + len > rusm__mailbox_bytes_of(guest);
 }
 
 static uint32_t check(struct rusm__guest *guest, size_t len) {
@@ -177,7 +163,7 @@ static uint32_t check(struct rusm__guest *guest, size_t len) {
             guest,
             "with a chunk of %zu bytes its streams would hold more than %llu "
             "that nobody has read (`mailbox-bytes` under [capabilities.%s])",
-            len, (unsigned long long)unread_limit(guest), guest->profile->name);
+            len, (unsigned long long)rusm__mailbox_bytes_of(guest), guest->profile->name);
     return RUSM__CALL_PENDING;
 }
 

@@ -12,8 +12,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-#define FIRST_CAP     8u
-#define BYTES_DEFAULT ((uint64_t)256 << 20) /* the runtime's default of a mailbox */
+#define FIRST_CAP 8u
 
 static bool is_armed(const struct rusm__guest_timer *timer, uint64_t now) {
     return !timer->dead && timer->deadline_ns > now;
@@ -75,7 +74,7 @@ static int make_room(struct rusm__guest_timers *timers, uint32_t limit, uint64_t
 /* The messages of armed timers are held to the same bound as a mailbox. */
 static bool is_too_heavy(struct rusm__guest *guest, size_t more, uint64_t now) {
     struct rusm__guest_timers *timers = &rusm__calls_of(guest)->timers;
-    uint64_t limit = guest->profile->mailbox_bytes ? guest->profile->mailbox_bytes : BYTES_DEFAULT;
+    uint64_t limit = rusm__mailbox_bytes_of(guest);
     if (timers->bytes + more > limit)
         sweep(timers, now);
     return timers->bytes + more > limit;
@@ -121,22 +120,10 @@ uint32_t rusm__actor_send_after(struct rusm__guest *guest, uint64_t to, uint64_t
     return RUSM__CALL_OK;
 }
 
-static struct rusm__guest_timer *find(struct rusm__guest_timers *timers, uint64_t handle) {
-    uint32_t low = 0, high = timers->count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (timers->items[middle].handle == handle)
-            return &timers->items[middle];
-        if (timers->items[middle].handle < handle)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return NULL;
-}
-
 uint32_t rusm__actor_cancel_timer(struct rusm__guest *guest, uint64_t handle) {
-    struct rusm__guest_timer *timer = find(&rusm__calls_of(guest)->timers, handle);
+    const struct rusm__guest_timers *timers = &rusm__calls_of(guest)->timers;
+    struct rusm__guest_timer *timer =
+        rusm__find_sorted(timers->items, timers->count, sizeof(*timer), handle);
     if (!timer || timer->dead)
         return 0;
     timer->dead = true;

@@ -130,7 +130,6 @@ struct rusm__component_spawn {
     rusm_msg *first; /* first mail; taken on success */
     const struct rusm__connection_info
         *connection;            /* one block from rusm__mem_*; taken on success */
-    bool next;                  /* run it next on this scheduler */
     struct rusm__guest *parent; /* counted against its max_children; NULL = the node */
     struct rusm__family family; /* instead of the parent, on any thread */
 };

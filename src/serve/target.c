@@ -27,7 +27,7 @@ static int spawn(const struct rusm__serve_target *target, const struct rusm__ser
         .monitor_by = start->monitor_by,
         .monitor_ref = start->monitor_ref,
         .first = start->first,
-        .next = true,
+        .flags = RUSM_SPAWN_NEXT,
     };
     int code = rusm__component_spawn(target->data, &options, out_pid);
     if (code != RUSM_OK)

@@ -31,21 +31,7 @@
 
 enum { PATIENCE_S = 100, SCHEDULERS = 4 };
 
-static inline void nap_ms(long ms) {
-    const struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-    nanosleep(&pause, NULL);
-}
-
-#define WAIT_FOR(condition)                                                                        \
-    do {                                                                                           \
-        uint64_t until_ = rusm_now_ns() + PATIENCE_S * 1000000000ull;                              \
-        bool holds_ = (condition);                                                                 \
-        while (!holds_ && rusm_now_ns() < until_) {                                                \
-            nap_ms(1);                                                                             \
-            holds_ = (condition);                                                                  \
-        }                                                                                          \
-        _assert_true(holds_, #condition, __FILE__, __LINE__);                                      \
-    } while (0)
+#include "wait.h"
 
 static inline uint64_t stress_end_ns(void) {
     const char *given = getenv("RUSM_STRESS_SECONDS");

@@ -3,12 +3,8 @@
 #include "world.h"
 
 /* Ends are looked up here, not told: until they are as they should be. */
-#define WAIT_FOR(condition)                                                                        \
-    do {                                                                                           \
-        for (unsigned ms_ = 0; ms_ < 60000 && !(condition); ms_++)                                 \
-            usleep(1000);                                                                          \
-        assert_true(condition);                                                                    \
-    } while (0)
+#define PATIENCE_S WORLD_PATIENCE_S
+#include "wait.h"
 
 /* A child of this name takes it and waits. */
 #define CHILD(name)                                                                                \

@@ -29,24 +29,9 @@
 
 enum { PATIENCE_S = 60, PUPPET_MAIL_MAX = 64, PUPPET_TEXT_MAX = 64 };
 
+#include "wait.h"
+
 /* ---- waiting ---- */
-
-static inline void nap_ms(long ms) {
-    const struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-    nanosleep(&pause, NULL);
-}
-
-/* Until the condition holds; fails the test when it does not come to hold. */
-#define WAIT_FOR(condition)                                                                        \
-    do {                                                                                           \
-        uint64_t until_ = rusm_now_ns() + PATIENCE_S * 1000000000ull;                              \
-        bool holds_ = (condition);                                                                 \
-        while (!holds_ && rusm_now_ns() < until_) {                                                \
-            nap_ms(1);                                                                             \
-            holds_ = (condition);                                                                  \
-        }                                                                                          \
-        _assert_true(holds_, #condition, __FILE__, __LINE__);                                      \
-    } while (0)
 
 static inline void patience(struct timespec *out) {
     clock_gettime(CLOCK_REALTIME, out);

@@ -4,19 +4,7 @@
 
 #include "rusm/fiber.h"
 
-static rusm_runtime *rt;
-
-static int start_one(void **state) {
-    (void)state;
-    rt = start_runtime(1); /* what one fiber sends in a row comes to the other at once */
-    return 0;
-}
-
-static int stop(void **state) {
-    (void)state;
-    rusm_runtime_stop(rt);
-    return 0;
-}
+#include "unit/proc/fixture.h"
 
 static rusm_msg *text_msg(const char *text) {
     rusm_msg *msg = NULL;

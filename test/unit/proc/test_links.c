@@ -7,19 +7,7 @@
 #include "proc/proc_impl.h"
 #include "quiet.h"
 
-static rusm_runtime *rt;
-
-static int start_two(void **state) {
-    (void)state;
-    rt = start_runtime(2);
-    return 0;
-}
-
-static int stop(void **state) {
-    (void)state;
-    rusm_runtime_stop(rt);
-    return 0;
-}
+#include "unit/proc/fixture.h"
 
 static uint32_t links_of(rusm_pid pid) {
     rusm_proc_info *info;

@@ -7,19 +7,7 @@
 #include "base/random.h"
 #include "proc/proc_impl.h"
 
-static rusm_runtime *rt;
-
-static int start_two(void **state) {
-    (void)state;
-    rt = start_runtime(2);
-    return 0;
-}
-
-static int stop(void **state) {
-    (void)state;
-    rusm_runtime_stop(rt);
-    return 0;
-}
+#include "unit/proc/fixture.h"
 
 static uint64_t in_ms(uint64_t ms) {
     return rusm_now_ns() + ms * RUSM__MS;

@@ -23,6 +23,8 @@
 
 enum { PATIENCE_S = 60 };
 
+#include "wait.h"
+
 struct job {
     struct rusm__task task; /* first */
     void (*run)(struct rusm__sched *sched, struct job *self);
@@ -100,18 +102,6 @@ static int stop(void **state) {
     rusm__mem_free(rt);
     return 0;
 }
-
-#define WAIT_FOR(condition)                                                                        \
-    do {                                                                                           \
-        const struct timespec pause_ = {.tv_nsec = 500000};                                        \
-        uint64_t until_ = rusm_now_ns() + PATIENCE_S * RUSM__SECOND;                               \
-        bool holds_ = (condition);                                                                 \
-        while (!holds_ && rusm_now_ns() < until_) {                                                \
-            nanosleep(&pause_, NULL);                                                              \
-            holds_ = (condition);                                                                  \
-        }                                                                                          \
-        _assert_true(holds_, #condition, __FILE__, __LINE__);                                      \
-    } while (0)
 
 /* ---- work arrives ---- */
 

@@ -6,19 +6,7 @@
 #include "rusm/fiber.h"
 #include "rusm/stream.h"
 
-static rusm_runtime *rt;
-
-static int start_two(void **state) {
-    (void)state;
-    rt = start_runtime(2);
-    return 0;
-}
-
-static int stop(void **state) {
-    (void)state;
-    rusm_runtime_stop(rt);
-    return 0;
-}
+#include "unit/proc/fixture.h"
 
 static rusm_pid spawn(rusm_fiber_main main, void *arg) {
     rusm_fiber_options options = {.size = sizeof(options), .main = main, .arg = arg};

@@ -379,7 +379,7 @@ static int start_deaf(rusm_proc *self, void *arg, rusm_spawn_options *spawn, rus
 
 static void argument_is_dropped_by_a_supervisor_that_stops(void **state) {
     (void)state;
-    _Atomic bool is_deaf = false;
+    static _Atomic bool is_deaf; /* the deaf hear it until the runtime has stopped */
     rusm_child deaf = {.size = sizeof(deaf),
                        .id = "deaf",
                        .start = start_deaf,
