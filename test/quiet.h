@@ -2,11 +2,13 @@
 /* Is everything over? By the kernel's books, not by the clock: on a busy machine something that is
  * about to happen can take any time.
  *
- * A thread that is in state S at two looks and has been switched out as often at the second as at
- * the first has slept from one to the other. If all have, they slept at the same time between the
- * end of the first look and the beginning of the second. A thread that was woken is not in state S,
- * even if it has not got a processor yet; so at that moment nothing was under way, and only a timer
- * or the one who asks could begin anything. */
+ * A thread's file `syscall` names a call only if the thread has left its processor inside that call
+ * and does not wait for another: the state S alone is entered a little earlier, and a thread can be
+ * preempted right there, about to find that there is work after all. A thread that sleeps so at two
+ * looks and has been switched out as often at the second as at the first has slept from one to the
+ * other. If all have, they slept at the same time between the end of the first look and the
+ * beginning of the second; so at that moment nothing was under way, and only a timer or the one who
+ * asks could begin anything. */
 #ifndef RUSM_TEST_QUIET_H
 #define RUSM_TEST_QUIET_H
 
@@ -33,8 +35,8 @@ static inline void quiet_fail(const char *what) {
     exit(2);
 }
 
-/* False: the thread is gone. */
-static inline bool quiet_look_at(long tid, bool *out_sleeps, unsigned long long *out_switches) {
+/* False: the thread is gone, runs, or waits for a disk. */
+static inline bool quiet_switches_of(long tid, unsigned long long *out) {
     char path[64], line[256], state = '?';
     unsigned long long count;
     unsigned fields = 0;
@@ -43,19 +45,37 @@ static inline bool quiet_look_at(long tid, bool *out_sleeps, unsigned long long 
     if (!file) {
         return false;
     }
-    *out_switches = 0;
+    *out = 0;
     while (fgets(line, sizeof(line), file)) {
         if (sscanf(line, "State: %c", &state) == 1) {
             fields++;
         } else if (sscanf(line, "voluntary_ctxt_switches: %llu", &count) == 1 ||
                    sscanf(line, "nonvoluntary_ctxt_switches: %llu", &count) == 1) {
-            *out_switches += count;
+            *out += count;
             fields++;
         }
     }
     fclose(file);
-    *out_sleeps = state == 'S';
-    return fields == 3;
+    return fields == 3 && state == 'S';
+}
+
+static inline bool quiet_sleeps(long tid) {
+    char path[64], line[256] = "";
+    snprintf(path, sizeof(path), "/proc/self/task/%ld/syscall", tid);
+    FILE *file = fopen(path, "r");
+    if (!file) {
+        return false;
+    }
+    bool sleeps = fgets(line, sizeof(line), file) && strncmp(line, "running", 7) != 0;
+    fclose(file);
+    return sleeps;
+}
+
+/* False: it does not sleep, or is gone. */
+static inline bool quiet_look_at(long tid, unsigned long long *out_switches) {
+    unsigned long long after;
+    return quiet_switches_of(tid, out_switches) && quiet_sleeps(tid) &&
+           quiet_switches_of(tid, &after) && after == *out_switches;
 }
 
 static inline void quiet_look_at_all(struct quiet_look *look) {
@@ -66,18 +86,16 @@ static inline void quiet_look_at_all(struct quiet_look *look) {
     *look = (struct quiet_look){.all_sleep = true};
     for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
         long tid = strtol(entry->d_name, NULL, 10);
-        bool sleeps;
         unsigned long long switches;
         if (tid <= 0 || tid == gettid()) {
             continue;
         }
-        if (look->count == QUIET_THREADS_MAX || !quiet_look_at(tid, &sleeps, &switches)) {
+        if (look->count == QUIET_THREADS_MAX || !quiet_look_at(tid, &switches)) {
             look->all_sleep = false;
             break;
         }
         look->threads[look->count].tid = tid;
         look->threads[look->count++].switches = switches;
-        look->all_sleep = look->all_sleep && sleeps;
     }
     closedir(folder);
 }
