@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "base/utf8.h"
+#include "proc/proc.h"
 #include "sandbox/lines.h"
 
 #define MONITORS_MAX 65536u /* DOWNs that one guest can be owed */
@@ -163,9 +164,11 @@ uint32_t rusm__actor_kill(struct rusm__guest *guest, uint64_t pid) {
         rusm__gate_deny_pid(guest, RUSM__REFUSED_KILL, pid);
         return 0;
     }
-    bool killed = rusm_pid_kill(rusm__runtime_of(guest), pid);
+    bool killed = rusm__guests_kill(rusm__runtime_of(guest), pid);
     if (killed)
         rusm__line_kill(pid);
+    else if (rusm_pid_is_alive(rusm__runtime_of(guest), pid))
+        rusm__gate_deny_own(guest, pid);
     return killed;
 }
 

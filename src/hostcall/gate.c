@@ -41,6 +41,16 @@ void rusm__gate_deny_pid(struct rusm__guest *guest, enum rusm__refusal what, rus
     rusm__gate_deny(guest, what, text, (size_t)len);
 }
 
+void rusm__gate_deny_own(struct rusm__guest *guest, rusm_pid target) {
+    if (!rusm__component_first_time(guest->component, RUSM__REFUSED_KILL_OWN))
+        return;
+    rusm__log(RUSM__LOG_WARN, "rusm", "denied",
+              "%s#%llu  actor.kill of #%llu; it is a process of the node itself, which no grant "
+              "lets guests end",
+              rusm__component_name(guest->component), (unsigned long long)guest->pid,
+              (unsigned long long)target);
+}
+
 void rusm__gate_limit(struct rusm__guest *guest, enum rusm__refusal what, const void *text,
                       size_t len) {
     if (!rusm__component_first_time(guest->component, what))

@@ -20,16 +20,20 @@ enum rusm__refusal {
     RUSM__REFUSED_KILL_TAG,
     RUSM__REFUSED_KV,
     RUSM__REFUSED_SUPERVISE,
-    /* limits: no grant would help */
-    RUSM__REFUSED_SEND,  /* the receiver's mailbox is full */
-    RUSM__REFUSED_NAME,  /* max-names */
-    RUSM__REFUSED_CHILD, /* max-children, or no room for a guest */
+    /* no grant would help */
+    RUSM__REFUSED_KILL_OWN, /* a process of the node itself */
+    RUSM__REFUSED_SEND,     /* the receiver's mailbox is full */
+    RUSM__REFUSED_NAME,     /* max-names */
+    RUSM__REFUSED_CHILD,    /* max-children, or no room for a guest */
 };
 
 /* A capability is missing. target names what it was wanted for. */
 void rusm__gate_deny(struct rusm__guest *guest, enum rusm__refusal what, const void *target,
                      size_t len);
 void rusm__gate_deny_pid(struct rusm__guest *guest, enum rusm__refusal what, rusm_pid target);
+
+/* It may end others, but not a process of the node: for it, that one is not there. */
+void rusm__gate_deny_own(struct rusm__guest *guest, rusm_pid target);
 
 /* A limit was met; the text says which. */
 void rusm__gate_limit(struct rusm__guest *guest, enum rusm__refusal what, const void *text,

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "hostcall/words.h"
+#include "proc/proc.h"
 #include "sandbox/lines.h"
 
 static bool is_word(struct rusm__slice tag) {
@@ -62,7 +63,8 @@ uint32_t rusm__pg_kill_tag(struct rusm__guest *guest, struct rusm__slice tag) {
         rusm__gate_deny(guest, RUSM__REFUSED_KILL_TAG, tag.ptr, tag.len);
         return 0;
     }
-    size_t count = is_word(tag) ? rusm_tag_kill(rusm__runtime_of(guest), text_of(tag), tag.len) : 0;
+    size_t count =
+        is_word(tag) ? rusm__guests_kill_tag(rusm__runtime_of(guest), text_of(tag), tag.len) : 0;
     rusm__line_kill_tag(tag.ptr, tag.len < RUSM__WORD_BYTES_MAX ? tag.len : RUSM__WORD_BYTES_MAX,
                         count);
     return (uint32_t)count;

@@ -14,6 +14,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "proc/proc.h"
 
 /* A child that fell starts again at once, then after 10 ms, 20 ms, up to 1 s: a budget without
  * limits is no licence to burn a core. */
@@ -123,6 +124,7 @@ static int start_supervisor(struct rusm__guest *guest, const rusm_supervisor_opt
     options.name = rusm__arena_try_printf(&plan->arena, "%s.supervisor",
                                           rusm__component_name(guest->component));
     options.backoff = BACKOFF;
+    options.spawn.flags = RUSM__SPAWN_FOR_GUESTS;
     options.parent = guest->pid;
     options.children = plan->children;
     options.child_count = plan->count;

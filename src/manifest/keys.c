@@ -369,9 +369,10 @@ static const struct rusm__key capability[] = {
               "only, not listening."),
     [RUSM__CAPABILITY_ALLOW_SPAWN] =
         GRANT("allow-spawn", spawn, "Spawning and supervising; monitoring too."),
-    [RUSM__CAPABILITY_ALLOW_PROCESS_CONTROL] =
-        GRANT("allow-process-control", process_control,
-              "Listing, inspecting and killing other processes; monitoring too."),
+    [RUSM__CAPABILITY_ALLOW_PROCESS_CONTROL] = GRANT(
+        "allow-process-control", process_control,
+        "Listing, inspecting and killing other processes (guests and what was started for them, "
+        "never processes of the node itself); monitoring too."),
     [RUSM__CAPABILITY_ALLOW_STDIO] =
         GRANT("allow-stdio", stdio, "The node's own standard streams."),
     [RUSM__CAPABILITY_ALLOW_STORAGE] =

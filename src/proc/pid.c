@@ -191,6 +191,17 @@ bool rusm_pid_kill(rusm_runtime *rt, rusm_pid pid) {
     return raise_event(rt, pid, RUSM__EVENT_KILL);
 }
 
+bool rusm__guests_kill(rusm_runtime *rt, rusm_pid pid) {
+    bool joined = rusm__read_begin(rt);
+    rusm_proc *proc = rusm__table_find(&rt->procs->table, pid);
+    bool kills = proc && proc->for_guests;
+    if (kills) {
+        raise_on(rt, proc, RUSM__EVENT_KILL);
+    }
+    rusm__read_end(rt, joined);
+    return kills;
+}
+
 bool rusm_pid_is_alive(rusm_runtime *rt, rusm_pid pid) {
     bool joined = rusm__read_begin(rt);
     bool alive = rusm__table_find(&rt->procs->table, pid) != NULL;
@@ -226,16 +237,18 @@ size_t rusm_tag_whereis(rusm_runtime *rt, const char *tag, size_t len, rusm_pid 
 
 struct killing {
     rusm_runtime *rt;
+    bool (*kill)(rusm_runtime *rt, rusm_pid pid);
     size_t killed;
 };
 
 static void kill_member(rusm_pid pid, void *arg) {
     struct killing *killing = arg;
-    killing->killed += rusm_pid_kill(killing->rt, pid);
+    killing->killed += killing->kill(killing->rt, pid);
 }
 
-size_t rusm_tag_kill(rusm_runtime *rt, const char *tag, size_t len) {
-    struct killing killing = {.rt = rt};
+static size_t kill_members(rusm_runtime *rt, const char *tag, size_t len,
+                           bool (*kill)(rusm_runtime *rt, rusm_pid pid)) {
+    struct killing killing = {.rt = rt, .kill = kill};
     if (!rusm__is_word(tag, len)) {
         return 0;
     }
@@ -243,6 +256,14 @@ size_t rusm_tag_kill(rusm_runtime *rt, const char *tag, size_t len) {
     rusm__registry_each(&rt->procs->tags, tag, len, kill_member, &killing);
     rusm__read_end(rt, joined);
     return killing.killed;
+}
+
+size_t rusm_tag_kill(rusm_runtime *rt, const char *tag, size_t len) {
+    return kill_members(rt, tag, len, rusm_pid_kill);
+}
+
+size_t rusm__guests_kill_tag(rusm_runtime *rt, const char *tag, size_t len) {
+    return kill_members(rt, tag, len, rusm__guests_kill);
 }
 
 /* ---- looking ---- */

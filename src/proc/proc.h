@@ -16,6 +16,15 @@ bool rusm__proc_wake(rusm_runtime *rt, rusm_pid pid);
  * ticks and winds down. One acquire load. */
 bool rusm__proc_is_doomed(const rusm_proc *self);
 
+/* In rusm_spawn_options.flags, besides those of the public header: this is a guest, or was started
+ * for one. The calls below end such processes and no other. */
+#define RUSM__SPAWN_FOR_GUESTS (1u << 16)
+
+/* As rusm_pid_kill and rusm_tag_kill, for callers that must not reach the node's own processes:
+ * such a one counts as not there. */
+bool rusm__guests_kill(rusm_runtime *rt, rusm_pid pid);
+size_t rusm__guests_kill_tag(rusm_runtime *rt, const char *tag, size_t len);
+
 /* True when the scheduler has other work waiting, so a body in mid-run should yield. */
 bool rusm__proc_should_yield(const rusm_proc *self);
 

@@ -70,6 +70,7 @@ struct rusm_proc {
     /* The process itself. */
     bool logged;
     uint8_t stop_turn; /* enum rusm__stop_turn; set before it is published, then read by anyone */
+    bool for_guests;   /* RUSM__SPAWN_FOR_GUESTS; likewise */
     bool doomed;       /* to end: `exit_kind` and `exit_reason` say why */
     uint8_t exit_kind;
     uint16_t unwinds; /* turns that it had since it was told to end */

@@ -53,6 +53,7 @@ static enum rusm__stop_turn stop_turn(uint32_t flags) {
 static void init(rusm_proc *proc, const rusm_runtime *rt, const rusm_spawn_options *opts) {
     proc->logged = opts->flags & RUSM_SPAWN_LOGGED;
     proc->stop_turn = (uint8_t)stop_turn(opts->flags);
+    proc->for_guests = opts->flags & RUSM__SPAWN_FOR_GUESTS;
     proc->wake_ns = UINT64_MAX;
     proc->task.pinned = opts->flags & RUSM_SPAWN_PINNED;
     const struct rusm__procs *procs = rt->procs;
@@ -289,7 +290,7 @@ static bool is_valid(const rusm_spawn_options *opts) {
            opts->mailbox_policy <= RUSM_MAILBOX_EXIT &&
            !(opts->flags &
              ~(uint32_t)(RUSM_SPAWN_PINNED | RUSM_SPAWN_NEXT | RUSM_SPAWN_LOGGED | RUSM_SPAWN_LINK |
-                         RUSM_SPAWN_STOP_EARLY | RUSM_SPAWN_STOP_LATE));
+                         RUSM_SPAWN_STOP_EARLY | RUSM_SPAWN_STOP_LATE | RUSM__SPAWN_FOR_GUESTS));
 }
 
 int rusm_proc_spawn(rusm_runtime *rt, const rusm_spawn_options *opts, rusm_pid *out_pid) {

@@ -210,7 +210,7 @@ static int spawn_process(struct rusm__body *body, const struct rusm__component_s
         .out_monitor = options->out_monitor,
         .monitor_by = options->monitor_by,
         .monitor_ref = options->monitor_ref,
-        .flags = options->flags | RUSM_SPAWN_LOGGED,
+        .flags = options->flags | RUSM_SPAWN_LOGGED | RUSM__SPAWN_FOR_GUESTS,
         .mailbox_messages = component->profile->mailbox_messages,
         .mailbox_bytes = component->profile->mailbox_bytes,
     };

@@ -150,6 +150,31 @@ static void process_control_sees_and_kills_others(void **state) {
     world_expect_log(w, line);
 }
 
+/* The probe is a native process: with or without a tag it is not there for those who kill. */
+static void tag_probe(rusm_proc *probe, void *arg) {
+    (void)arg;
+    assert_int_equal(rusm_proc_join(probe, "t", 1), RUSM_OK);
+}
+
+static void no_grant_reaches_the_nodes_own_processes(void **state) {
+    struct world *w = *state;
+    world_order(w, tag_probe, NULL);
+    rusm_pid pid = world_run(w, "a",
+                             RUN("(call $hello)"
+                                 "(call $say_u32 (call $is-alive (global.get $to)))"
+                                 "(call $say_u32 (call $kill (global.get $to)))"
+                                 "(call $say_u32 (call $kill (global.get $to)))"
+                                 "(call $say_u32 (call $kill-tag (i32.const 4096) (i32.const 1)))")
+                                 DATA(4096, "t"));
+    world_expect_u64(w, 1);
+    for (int i = 0; i < 3; i++)
+        world_expect_u64(w, 0);
+    world_expect_end(w, pid, RUSM_EXIT_NORMAL);
+    assert_true(rusm_pid_is_alive(w->runtime, w->probe));
+    world_expect_log(w, "; it is a process of the node itself, which no grant lets guests end");
+    assert_int_equal(world_log_count(w, "denied"), 1);
+}
+
 static void killing_oneself_needs_no_grant(void **state) {
     struct world *w = *state;
     w->profile.process_control = false;
@@ -331,6 +356,7 @@ int main(void) {
         world_test(children_are_bounded_and_places_come_back),
         world_test(process_control_is_needed_for_others_only),
         world_test(process_control_sees_and_kills_others),
+        world_test(no_grant_reaches_the_nodes_own_processes),
         world_test(killing_oneself_needs_no_grant),
         world_test(info_shows_the_state),
         world_test(info_of_the_dead_is_none),

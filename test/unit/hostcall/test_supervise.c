@@ -103,6 +103,21 @@ static void children_end_with_the_one_who_asked(void **state) {
     WAIT_FOR(!rusm_pid_is_alive(w->runtime, supervisor));
 }
 
+/* It was started for a guest, so guests that may kill may kill it; its children go with it, and so
+ * does the guest that is linked to it. */
+static void a_guests_supervisor_can_be_killed(void **state) {
+    struct world *w = *state;
+    rusm_pid pid = boss(
+        w, RUN("(call $hello)" SUPERVISE(
+               "0", "3", "0", "0") "(call $recv) (call $say_u32 (call $kill (i64.load (i32.const "
+                                   "1032)))) (call $recv)") NAMES);
+    next_holder(w, "c", 0);
+    world_send_text(w, pid, "kill it");
+    world_expect_u64(w, 1);
+    world_expect_end(w, pid, RUSM_EXIT_KILLED);
+    WAIT_FOR(!holder(w, "a") && !holder(w, "b") && !holder(w, "c"));
+}
+
 static void a_budget_that_is_used_up_ends_all(void **state) {
     struct world *w = *state;
     rusm_pid pid = boss(w, RUN("(call $hello)" SUPERVISE("0", "2", "1", "0") "(call $recv)") NAMES);
@@ -163,6 +178,7 @@ int main(void) {
         world_test(rest_for_one_restarts_the_later_ones),
         world_test(a_normal_end_is_no_fall),
         world_test(children_end_with_the_one_who_asked),
+        world_test(a_guests_supervisor_can_be_killed),
         world_test(a_budget_that_is_used_up_ends_all),
         world_test(refusals_say_why),
         world_test(supervisors_are_bounded),
