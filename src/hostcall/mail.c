@@ -101,7 +101,7 @@ static bool take_mail(struct rusm__guest *guest, struct rusm__bytes *out) {
  * once for nothing. */
 static void forget_wake(struct rusm__guest *guest) {
     struct rusm__calls *calls = rusm__calls_of(guest);
-    if (calls->wake_is_set && RUSM_NEVER(rusm_proc_wake_at(guest->proc, UINT64_MAX) < 0))
+    if (calls->wake_is_set && RUSM_NEVER(rusm__guest_poll_at(guest, UINT64_MAX) < 0))
         return;
     calls->wake_is_set = false;
 }
@@ -112,7 +112,7 @@ static uint32_t wait_for_mail(struct rusm__guest *guest) {
         return RUSM__CALL_PENDING;
     if (!calls->deadline_ns || rusm__clock_ns() >= calls->deadline_ns)
         return RUSM__CALL_NONE;
-    if (!calls->wake_is_set && rusm_proc_wake_at(guest->proc, calls->deadline_ns) < 0)
+    if (!calls->wake_is_set && rusm__guest_poll_at(guest, calls->deadline_ns) < 0)
         return rusm__hostcall_trap(guest, "no memory for the deadline of receive-timeout");
     calls->wake_is_set = true;
     return RUSM__CALL_PENDING;
@@ -120,8 +120,12 @@ static uint32_t wait_for_mail(struct rusm__guest *guest) {
 
 uint32_t rusm__actor_receive_poll(struct rusm__guest *guest, struct rusm__bytes *out_message) {
     uint32_t answer = take_mail(guest, out_message) ? RUSM__CALL_OK : wait_for_mail(guest);
-    if (answer != RUSM__CALL_PENDING)
+    if (answer == RUSM__CALL_PENDING) {
+        rusm__guest_rests(guest);
+    } else {
+        rusm__guest_received(guest, answer == RUSM__CALL_OK);
         forget_wake(guest);
+    }
     return answer;
 }
 

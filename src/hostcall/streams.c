@@ -115,10 +115,13 @@ uint32_t rusm__guest_stream_accept_poll(struct rusm__guest *guest, uint64_t *out
     int code = prepare(guest);
     if (code == RUSM_OK)
         code = rusm_stream_try_accept(guest->proc, &end, NULL);
-    if (code == RUSM_EAGAIN)
+    if (code == RUSM_EAGAIN) {
+        rusm__guest_rests(guest);
         return RUSM__CALL_PENDING;
+    }
     if (code < 0)
         return refuse(guest, code);
+    rusm__guest_received(guest, true);
     *out_id = add(streams_of(guest), end);
     return RUSM__CALL_OK;
 }

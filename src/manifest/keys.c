@@ -432,11 +432,14 @@ static const struct rusm__key capability[] = {
     [RUSM__CAPABILITY_MAX_STREAMS] =
         LIMIT("max-streams", max_streams, 1, 65536,
               "Ends of byte streams, to write to and to read from together."),
-    [RUSM__CAPABILITY_CPU_MS] = LIMIT("cpu-ms", cpu_ms, 0, UP_TO_A_WEEK_MS,
-                                      "Milliseconds of CPU time per unit of work; 0 is no limit."),
+    [RUSM__CAPABILITY_CPU_MS] =
+        LIMIT("cpu-ms", cpu_ms, 0, UP_TO_A_WEEK_MS,
+              "Milliseconds of CPU time per unit of work; 0 is no limit. Where no file says it, "
+              "handlers of requests have 10000."),
     [RUSM__CAPABILITY_DEADLINE_MS] =
         LIMIT("deadline-ms", deadline_ms, 0, UP_TO_A_WEEK_MS,
-              "Milliseconds from the start of a unit of work to its end; 0 is no limit."),
+              "Milliseconds from the start of a unit of work to its end; 0 is no limit. Where no "
+              "file says it, handlers of requests have 30000."),
 };
 
 const struct rusm__key_set rusm__capability_keys =

@@ -72,14 +72,6 @@ static bool uses_mailbox_policy(const void *object) {
     return profile->limits.mailbox_policy != RUSM__MAILBOX_REFUSE;
 }
 
-static bool uses_cpu_ms(const void *object) {
-    return ((const struct rusm__manifest_profile *)object)->limits.cpu_ms != 0;
-}
-
-static bool uses_deadline_ms(const void *object) {
-    return ((const struct rusm__manifest_profile *)object)->limits.deadline_ms != 0;
-}
-
 static bool uses_max_host_mb(const void *object) {
     return ((const struct rusm__manifest_profile *)object)->limits.max_host_mb != 0;
 }
@@ -103,9 +95,6 @@ static const struct rusm__feature features[] = {
      uses_bridges},
     {&rusm__capability_keys, RUSM__CAPABILITY_MAILBOX_POLICY,
      "a `mailbox-policy` other than `refuse`", NODES, uses_mailbox_policy},
-    {&rusm__capability_keys, RUSM__CAPABILITY_CPU_MS, "`cpu-ms`", NODES, uses_cpu_ms},
-    {&rusm__capability_keys, RUSM__CAPABILITY_DEADLINE_MS, "`deadline-ms`", NODES,
-     uses_deadline_ms},
     {&rusm__capability_keys, RUSM__CAPABILITY_MAX_HOST_MB, "`max-host-mb`", NODES,
      uses_max_host_mb},
 };

@@ -146,6 +146,19 @@ static int bind_listener(rusm_node *node, const struct rusm__manifest_listener *
     return rusm__serve_bind(node->serve, &listener, &node->error);
 }
 
+/* How long a connection waits for its handler: a little longer than the longest deadline that a
+ * profile sets, so that the limit that is written down is the one that is met. 0: the default,
+ * which also holds for handlers without a deadline. */
+static uint32_t handler_ms(const rusm_node *node) {
+    enum { DEFAULT_MS = 60000, LATER_MS = 1000 };
+    uint64_t longest = 0;
+    for (size_t i = 0; i < node->member_count; i++) {
+        uint64_t deadline = node->members[i].profile.request_deadline_ms;
+        longest = deadline > longest ? deadline : longest;
+    }
+    return longest + LATER_MS > DEFAULT_MS ? (uint32_t)(longest + LATER_MS) : 0;
+}
+
 int rusm__node_bind(rusm_node *node) {
     size_t count = node->manifest->serve_count;
     if (count == 0)
@@ -154,7 +167,8 @@ int rusm__node_bind(rusm_node *node) {
         rusm__arena_try_array(&node->arena, count, sizeof(*node->endpoint_names));
     if (!node->endpoint_names)
         return RUSM_ENOMEM;
-    struct rusm__serve_options options = {.runtime = node->runtime};
+    struct rusm__serve_options options = {.runtime = node->runtime,
+                                          .limits.handler_ms = handler_ms(node)};
     int code = rusm__serve_new(&options, &node->serve);
     for (size_t i = 0; code == RUSM_OK && i < count; i++) {
         node->endpoint_names[i] = endpoint_name(&node->manifest->serve[i]);

@@ -70,6 +70,12 @@ static int fill_preopens(rusm_node *node, struct rusm__member *member) {
     return code;
 }
 
+/* A limit that the file sets holds for requests too. */
+static uint64_t for_requests(const struct rusm__manifest_profile *profile,
+                             enum rusm__capability_key key, uint64_t set, uint64_t otherwise) {
+    return profile->at[key].line != 0 ? set : otherwise;
+}
+
 static int fill_profile(rusm_node *node, struct rusm__member *member) {
     const struct rusm__manifest_profile *from = member->declared->profile;
     const struct rusm__limits *limits = &from->limits;
@@ -82,6 +88,12 @@ static int fill_profile(rusm_node *node, struct rusm__member *member) {
         .storage = from->storage,
         .max_memory_bytes = (uint64_t)limits->max_memory_mb << 20,
         .max_message_bytes = limits->max_message_bytes,
+        .cpu_ms = limits->cpu_ms,
+        .request_cpu_ms =
+            for_requests(from, RUSM__CAPABILITY_CPU_MS, limits->cpu_ms, RUSM__REQUEST_CPU_MS),
+        .deadline_ms = limits->deadline_ms,
+        .request_deadline_ms = for_requests(from, RUSM__CAPABILITY_DEADLINE_MS, limits->deadline_ms,
+                                            RUSM__REQUEST_DEADLINE_MS),
         .mailbox_messages = limits->mailbox_messages,
         .mailbox_bytes = limits->mailbox_bytes,
         .max_children = limits->max_children,

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "proc/proc.h"
 #include "sandbox/lines.h"
+#include "sandbox/reason.h"
 
 static unsigned long long mib_up(uint64_t bytes) {
     return (unsigned long long)((bytes + (1u << 20) - 1) >> 20);
@@ -19,8 +20,8 @@ static unsigned long long mib_up(uint64_t bytes) {
 static void add_memory_limit(const struct rusm__body *body, struct rusm__buf *text) {
     const struct rusm__profile *profile = body->guest.profile;
     rusm__buf_addf(text,
-                   "memory_limit: wanted %llu MiB of linear memory and may have %llu "
-                   "(`max-memory-mb` under [capabilities.%s])",
+                   RUSM__REASON_MEMORY ": wanted %llu MiB of linear memory and may have %llu "
+                                       "(`max-memory-mb` under [capabilities.%s])",
                    mib_up(body->denied_bytes), mib_up(profile->max_memory_bytes), profile->name);
 }
 
@@ -33,6 +34,10 @@ static void add_pool_limit(const struct rusm__body *body, struct rusm__buf *text
 
 static void add_cause(const struct rusm__body *body, int kind, const char *cause,
                       struct rusm__buf *text) {
+    if (kind == RUSM_ENGINE_ERROR_STOPPED && body->unit.over) {
+        rusm__unit_explain(&body->unit, body->guest.profile, text);
+        return;
+    }
     if (kind == RUSM_ENGINE_ERROR_POOL) {
         add_pool_limit(body, text);
     } else if (body->denied_bytes && kind <= RUSM_ENGINE_ERROR_START) {
@@ -89,8 +94,20 @@ void rusm__crash_settle(struct rusm__body *body, rusm_proc *self, int outcome) {
         settle_exit(body, self);
 }
 
-void rusm__crash_no_memory(struct rusm__body *body, rusm_proc *self) {
-    crash(body, self, "no memory for an instance", NULL);
+void rusm__crash_overtime(struct rusm__body *body, rusm_proc *self) {
+    struct rusm__buf text;
+    rusm__buf_init(&text);
+    rusm__unit_explain(&body->unit, body->guest.profile, &text);
+    crash(body, self, rusm__buf_cstr(&text), NULL);
+    rusm__buf_fini(&text);
+}
+
+void rusm__crash_no_memory(struct rusm__body *body, rusm_proc *self, const char *what) {
+    struct rusm__buf text;
+    rusm__buf_init(&text);
+    rusm__buf_addf(&text, "no memory for %s", what);
+    crash(body, self, rusm__buf_cstr(&text), NULL);
+    rusm__buf_fini(&text);
 }
 
 void rusm__component_explain(const struct rusm__component *component, int code,

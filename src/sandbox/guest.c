@@ -5,6 +5,7 @@
  *   spawned -> step: start, resume ... PENDING -> WAIT (or work off the guest's stack, and resume)
  *                                      YIELDED -> AGAIN
  *                                      DONE, TRAPPED, EXITED -> settle, end, EXIT
+ *                  its time is up: stop, resume until it ends -> settle, end, EXIT
  *           -> unwind (killed): stop, resume until it ends -> end, EXIT
  *   drop: frees the block
  *
@@ -14,6 +15,7 @@
 
 #include "rusm/error.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "proc/proc.h"
 #include "sandbox/lines.h"
@@ -77,6 +79,41 @@ static bool work_off_stack(struct rusm__body *body, rusm_proc *self, rusm_step *
     return may_go_on(body, self);
 }
 
+/* A waiting call answers an error, a running one is stopped at its next tick. */
+static int stop(struct rusm__body *body) {
+    rusm_engine_stop(body->instance);
+    int outcome = rusm_engine_resume(body->instance);
+    body->guest.off_stack = NULL;
+    return outcome;
+}
+
+static bool is_end(int outcome) {
+    return outcome != RUSM_ENGINE_PENDING && outcome != RUSM_ENGINE_YIELDED;
+}
+
+/* Its unit of work has taken too long. It has no say in this. */
+static rusm_step cut_off(struct rusm__body *body, rusm_proc *self) {
+    int outcome = stop(body);
+    if (is_end(outcome))
+        rusm__crash_settle(body, self, outcome);
+    else if (++body->unwinds > UNWINDS_MAX)
+        rusm__crash_overtime(body, self);
+    else
+        return RUSM_STEP_AGAIN;
+    return RUSM_STEP_EXIT;
+}
+
+/* The guest does not run, and its unit may not be over. */
+static rusm_step pause_unit(struct rusm__body *body, rusm_proc *self, rusm_step step) {
+    if (rusm__unit_look(&body->unit))
+        return cut_off(body, self);
+    if (step == RUSM_STEP_WAIT && rusm__unit_arm(&body->unit, self) < 0) {
+        rusm__crash_no_memory(body, self, "the deadline of a wait");
+        return RUSM_STEP_EXIT;
+    }
+    return step;
+}
+
 static rusm_step run(struct rusm__body *body, rusm_proc *self) {
     rusm_step step;
     int outcome;
@@ -84,7 +121,7 @@ static rusm_step run(struct rusm__body *body, rusm_proc *self) {
         outcome = rusm_engine_resume(body->instance);
     } while (outcome == RUSM_ENGINE_PENDING && work_off_stack(body, self, &step));
     if (outcome == RUSM_ENGINE_PENDING)
-        return step;
+        return body->guest.is_timed ? pause_unit(body, self, step) : step;
     /* Stopped by a tick because somebody ends it: the core comes back with an unwind, and with the
      * reason that a plain exit would not have. */
     if (outcome == RUSM_ENGINE_YIELDED || rusm__crash_is_kill(body, self, outcome))
@@ -102,10 +139,12 @@ static rusm_step body_step(rusm_proc *self, void *memory) {
     body->guest.proc = self;
     rusm__ticker_enter(&sandbox->ticker, lane);
     body->slice = rusm__ticker_now(&sandbox->ticker);
-    if (body->instance || start(body, self))
+    if (body->guest.is_timed && rusm__unit_enter(&body->unit))
+        step = cut_off(body, self);
+    else if (body->instance || start(body, self))
         step = run(body, self);
     else
-        rusm__crash_no_memory(body, self);
+        rusm__crash_no_memory(body, self, "an instance");
     if (step == RUSM_STEP_EXIT)
         end(body);
     rusm__ticker_leave(lane);
@@ -114,13 +153,6 @@ static rusm_step body_step(rusm_proc *self, void *memory) {
 }
 
 /* ---- unwind ---- */
-
-static bool has_stopped(struct rusm__body *body) {
-    rusm_engine_stop(body->instance);
-    int outcome = rusm_engine_resume(body->instance);
-    body->guest.off_stack = NULL;
-    return outcome != RUSM_ENGINE_PENDING && outcome != RUSM_ENGINE_YIELDED;
-}
 
 /* The reason stays the killer's, whatever the guest does with its last resume. */
 static rusm_step body_unwind(rusm_proc *self, void *memory) {
@@ -133,7 +165,7 @@ static rusm_step body_unwind(rusm_proc *self, void *memory) {
     rusm__ticker_enter(&sandbox->ticker, lane);
     body->slice = rusm__ticker_now(&sandbox->ticker);
     bool over =
-        body->ended || !body->instance || has_stopped(body) || ++body->unwinds > UNWINDS_MAX;
+        body->ended || !body->instance || is_end(stop(body)) || ++body->unwinds > UNWINDS_MAX;
     if (over)
         end(body);
     rusm__ticker_leave(lane);
@@ -186,7 +218,19 @@ static int join_siblings(struct rusm__body *body, const struct rusm__component_s
     return RUSM_OK;
 }
 
-static struct rusm__body *new_body(struct rusm__component *component) {
+static void set_time(struct rusm__body *body, bool is_request) {
+    struct rusm__guest *guest = &body->guest;
+    const struct rusm__profile *profile = guest->profile;
+    uint64_t cpu_ms = is_request ? profile->request_cpu_ms : profile->cpu_ms;
+    uint64_t wall_ms = is_request ? profile->request_deadline_ms : profile->deadline_ms;
+    guest->is_timed = cpu_ms || wall_ms;
+    guest->has_units =
+        guest->is_timed && !is_request && guest->component->kind == RUSM__COMPONENT_ACTOR;
+    body->unit.cpu_ns = cpu_ms * RUSM__MS;
+    body->unit.wall_ns = wall_ms * RUSM__MS;
+}
+
+static struct rusm__body *new_body(struct rusm__component *component, bool is_request) {
     struct rusm__sandbox *sandbox = component->sandbox;
     struct rusm__body *body = rusm__mem_try_zalloc(sizeof(*body) + sandbox->calls_bytes);
     if (!body)
@@ -195,6 +239,7 @@ static struct rusm__body *new_body(struct rusm__component *component) {
     body->guest.profile = component->profile;
     body->guest.host_data = sandbox->host_data;
     body->guest.calls = body->calls;
+    set_time(body, is_request);
     return body;
 }
 
@@ -219,7 +264,7 @@ static int spawn_process(struct rusm__body *body, const struct rusm__component_s
 
 static int spawn_with_permit(struct rusm__component *component,
                              const struct rusm__component_spawn *options, rusm_pid *out_pid) {
-    struct rusm__body *body = new_body(component);
+    struct rusm__body *body = new_body(component, options->is_request);
     int code = body ? join_siblings(body, options) : RUSM_ENOMEM;
     if (code == RUSM_OK) {
         /* From here on the connection is the body's, which may be gone when spawn returns. */
@@ -261,6 +306,10 @@ enum rusm__tick rusm__guest_tick(struct rusm__guest *guest) {
     /* An epoch that passed while the guest was not running is no tick of this slice. */
     if (rusm__ticker_now(&guest->component->sandbox->ticker) == body->slice)
         return RUSM__TICK_CONTINUE;
+    if (guest->is_timed && rusm__unit_look(&body->unit)) {
+        guest->trap_text = "its time is up";
+        return RUSM__TICK_STOP;
+    }
     return rusm__proc_should_yield(guest->proc) ? RUSM__TICK_YIELD : RUSM__TICK_CONTINUE;
 }
 

@@ -46,13 +46,21 @@ struct rusm__profile {
     size_t preopen_count;
     uint64_t max_memory_bytes;  /* inclusive ceiling of each linear memory; at most 4 GiB */
     uint64_t max_message_bytes; /* one message of send, send-after, stash */
-    uint32_t mailbox_messages;  /* 0: the runtime's default */
-    uint64_t mailbox_bytes;     /* 0: the runtime's default */
-    uint32_t max_children;      /* alive at once, spawned by one process */
-    uint32_t max_names;         /* names and tags together */
-    uint32_t max_timers;        /* armed at once */
-    uint32_t max_streams;       /* ends of byte streams, of either kind */
+    /* Per unit of work (sandbox/unit.h); 0: no limit. The second of each is for handlers of
+     * requests, whose unit is their life. */
+    uint64_t cpu_ms, request_cpu_ms;
+    uint64_t deadline_ms, request_deadline_ms;
+    uint32_t mailbox_messages; /* 0: the runtime's default */
+    uint64_t mailbox_bytes;    /* 0: the runtime's default */
+    uint32_t max_children;     /* alive at once, spawned by one process */
+    uint32_t max_names;        /* names and tags together */
+    uint32_t max_timers;       /* armed at once */
+    uint32_t max_streams;      /* ends of byte streams, of either kind */
 };
+
+/* What handlers of requests get where their profile does not say. */
+#define RUSM__REQUEST_CPU_MS      10000u
+#define RUSM__REQUEST_DEADLINE_MS 30000u
 
 /* What the log shows of a profile when a process starts: "net spawn storage proc stdio env=N dir=N"
  * of what is granted, or "sandboxed", then "mem=NM". */
@@ -127,6 +135,7 @@ struct rusm__component_spawn {
     rusm_pid monitor_by;
     uint64_t monitor_ref;
     uint32_t flags;
+    bool is_request; /* it handles one request: that is its one unit of work */
     rusm_msg *first; /* first mail; taken on success */
     const struct rusm__connection_info
         *connection;            /* one block from rusm__mem_*; taken on success */
@@ -162,11 +171,35 @@ struct rusm__guest {
      * at once when it answers true, or waits when it answers false. */
     bool (*off_stack)(struct rusm__guest *guest);
     const char *trap_text; /* why the last TRAP; static or owned by `calls` */
+    bool is_timed;         /* its units of work have a limit */
+    bool has_units;        /* and begin and end with messages */
 };
 
 /* The policy behind two entries of the vtable. Called on the guest's stack. */
 enum rusm__tick rusm__guest_tick(struct rusm__guest *guest);
 bool rusm__guest_may_grow(struct rusm__guest *guest, uint32_t kind, size_t current, size_t desired);
+
+/* ---- units of work ---- */
+
+void rusm__unit_rest(struct rusm__guest *guest);
+void rusm__unit_receive(struct rusm__guest *guest, bool mail);
+
+/* It waits for its next message. */
+static inline void rusm__guest_rests(struct rusm__guest *guest) {
+    if (guest->has_units)
+        rusm__unit_rest(guest);
+}
+
+/* That call is over: with a message, or because its time was up. */
+static inline void rusm__guest_received(struct rusm__guest *guest, bool mail) {
+    if (guest->has_units)
+        rusm__unit_receive(guest, mail);
+}
+
+/* The poll that answers PENDING wants to be called again at this time at the latest; UINT64_MAX
+ * takes it back. Use this and not rusm_proc_wake_at, whose one timer the guest's deadline shares.
+ * RUSM_ENOMEM. */
+RUSM_MUST_USE int rusm__guest_poll_at(struct rusm__guest *guest, uint64_t deadline_ns);
 
 /* Its family, held until let go; false: no memory. */
 RUSM_MUST_USE bool rusm__guest_family(struct rusm__guest *guest, struct rusm__family *out_family);

@@ -15,6 +15,7 @@
 #include "sandbox/pools.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/ticker.h"
+#include "sandbox/unit.h"
 
 struct rusm__sandbox {
     /* fixed at open */
@@ -61,6 +62,7 @@ struct rusm__body {
     uint64_t slice;                  /* the clock's ticks when this step began */
     uint64_t denied_bytes;           /* of the last growth of memory that was refused; 0: none */
     uint32_t unwinds;                /* resumes since it was told to stop */
+    struct rusm__unit unit;          /* if guest.is_timed */
     bool announced;
     bool ended;
     _Alignas(16) unsigned char calls[];
@@ -80,7 +82,9 @@ void rusm__component_free(struct rusm__component *component);
 bool rusm__crash_is_kill(const struct rusm__body *body, const rusm_proc *self, int outcome);
 /* After a resume answered `outcome`, which ends the guest: tell the core and the log why. */
 void rusm__crash_settle(struct rusm__body *body, rusm_proc *self, int outcome);
-/* The guest never got an instance. */
-void rusm__crash_no_memory(struct rusm__body *body, rusm_proc *self);
+/* It could not be stopped in order when its time was up. */
+void rusm__crash_overtime(struct rusm__body *body, rusm_proc *self);
+/* There is no memory for something that it cannot do without. */
+void rusm__crash_no_memory(struct rusm__body *body, rusm_proc *self, const char *what);
 
 #endif

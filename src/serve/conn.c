@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "proc/proc.h"
+#include "sandbox/reason.h"
 
 #define STATUS_CLIENT_LEFT 499 /* in the log only */
 
@@ -86,11 +87,12 @@ static void take_reply(struct rusm__conn *conn, rusm_msg *msg) {
 
 static void take_down(struct rusm__conn *conn, rusm_msg *msg) {
     bool ours = conn->state == RUSM__CONN_HANDLER && rusm_msg_ref(msg) == conn->ref;
+    bool overtime = rusm__reason_is_overtime(rusm_msg_data(msg), rusm_msg_len(msg));
     rusm_msg_free(msg);
     if (!ours)
         return;
     conn->handler = 0;
-    rusm__conn_answer_status(conn, 502, NULL);
+    rusm__conn_answer_status(conn, overtime ? 504 : 502, NULL);
 }
 
 /* ---- process ---- */

@@ -28,6 +28,7 @@ static int spawn(const struct rusm__serve_target *target, const struct rusm__ser
         .monitor_ref = start->monitor_ref,
         .first = start->first,
         .flags = RUSM_SPAWN_NEXT,
+        .is_request = true,
     };
     int code = rusm__component_spawn(target->data, &options, out_pid);
     if (code != RUSM_OK)

@@ -272,9 +272,9 @@ static void check_refusals(const char *text, enum rusm__manifest_command command
 static void command_refuses_only_what_it_needs(void **state) {
     (void)state;
     char *text = read_data("good/all_keys.toml");
-    check_refusals(text, RUSM__FOR_CHECK, 12);
-    check_refusals(text, RUSM__FOR_SERVE, 12);
-    check_refusals(text, RUSM__FOR_RUN, 7); /* no listeners */
+    check_refusals(text, RUSM__FOR_CHECK, 10);
+    check_refusals(text, RUSM__FOR_SERVE, 10);
+    check_refusals(text, RUSM__FOR_RUN, 5); /* no listeners */
     check_refusals(text, RUSM__FOR_KV, 0);
     check_refusals(text, RUSM__FOR_BUILD, 1); /* bridges */
     free(text);
@@ -282,8 +282,8 @@ static void command_refuses_only_what_it_needs(void **state) {
 
 static void profile_that_nothing_uses_is_not_refused(void **state) {
     (void)state;
-    check_refusals("[capabilities.p]\ncpu-ms = 5\n", RUSM__FOR_CHECK, 0);
-    check_refusals("[capabilities.p]\ncpu-ms = 5\n[components.a]\ncapability='p'\n"
+    check_refusals("[capabilities.p]\nbridges = ['b']\n", RUSM__FOR_CHECK, 0);
+    check_refusals("[capabilities.p]\nbridges = ['b']\n[components.a]\ncapability='p'\n"
                    "[components.b]\ncapability='p'\n",
                    RUSM__FOR_RUN, 1);
 }

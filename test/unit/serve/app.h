@@ -133,6 +133,10 @@ static rusm_step handle(rusm_proc *self, struct handler *handler, rusm_msg *msg)
         JSON_REPLY("{\"ref\":0}");
     else if (strcmp(action, "crash") == 0)
         rusm_proc_set_exit(self, RUSM_EXIT_CRASHED, "as asked");
+    else if (strcmp(action, "cpu") == 0)
+        rusm_proc_set_exit(self, RUSM_EXIT_CRASHED, "cpu_limit: as asked");
+    else if (strcmp(action, "late") == 0)
+        rusm_proc_set_exit(self, RUSM_EXIT_CRASHED, "deadline: as asked");
     else if (strcmp(action, "linger") == 0) {
         JSON_REPLY("{\"ok\":{\"status\":200}}");
         return RUSM_STEP_WAIT;
@@ -207,6 +211,7 @@ static const struct {
     {"err", false},     {"status", false}, {"framing", false}, {"garbage", false},
     {"nothing", false}, {"crash", false},  {"linger", false},  {"hang", false},
     {"forged", false},  {"silent", false}, {"full", false},    {"impossible", false},
+    {"cpu", false},     {"late", false},
 };
 #define APP_ROUTES (sizeof app_routes / sizeof *app_routes)
 static struct rusm__serve_target app_targets[APP_ROUTES];

@@ -53,6 +53,8 @@ static void answers_in_order(void **state) {
         {"/hello", 200, "hello"},
         {"/none", 404, "not found"},
         {"/crash", 502, "handler did not reply"},
+        {"/cpu", 504, "handler took too long"},
+        {"/late", 504, "handler took too long"},
         {"/echo", 405, "method not allowed"},
         {"/err", 500, "no luck"},
         {"/full", 503, "the server is at its limit"},

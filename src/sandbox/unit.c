@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/* Time of units of work. See unit.h. */
+#include "sandbox/unit.h"
+
+#include "rusm/error.h"
+
+#include "base/clock.h"
+#include "sandbox/reason.h"
+#include "sandbox/sandbox.h"
+#include "sandbox/sandbox_impl.h"
+
+/* ---- counting ---- */
+
+static void begin(struct rusm__unit *unit) {
+    unit->state = RUSM__UNIT_COUNTED;
+    unit->used_ns = 0;
+    if (unit->cpu_ns)
+        unit->base_ns = rusm__clock_thread_cpu_ns();
+    if (unit->wall_ns)
+        unit->end_ns = rusm__clock_ns() + unit->wall_ns;
+}
+
+static void charge(struct rusm__unit *unit) {
+    uint64_t now = rusm__clock_thread_cpu_ns();
+    unit->used_ns += now - unit->base_ns;
+    unit->base_ns = now;
+    if (unit->used_ns >= unit->cpu_ns)
+        unit->over = RUSM__OVERTIME_CPU;
+}
+
+static void check_deadline(struct rusm__unit *unit) {
+    if (!unit->over && unit->wall_ns && rusm__clock_ns() >= unit->end_ns)
+        unit->over = RUSM__OVERTIME_DEADLINE;
+}
+
+/* The base is of the thread that ran the last step. */
+bool rusm__unit_enter(struct rusm__unit *unit) {
+    if (unit->state == RUSM__UNIT_COUNTED) {
+        if (unit->cpu_ns)
+            unit->base_ns = rusm__clock_thread_cpu_ns();
+        check_deadline(unit);
+    }
+    return unit->over;
+}
+
+bool rusm__unit_look(struct rusm__unit *unit) {
+    if (unit->state == RUSM__UNIT_FRESH) {
+        begin(unit);
+    } else if (unit->state == RUSM__UNIT_COUNTED) {
+        if (unit->cpu_ns)
+            charge(unit);
+        check_deadline(unit);
+    }
+    return unit->over;
+}
+
+/* ---- waiting ---- */
+
+static uint64_t earlier(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
+int rusm__unit_arm(struct rusm__unit *unit, rusm_proc *self) {
+    uint64_t at = unit->poll_ns ? unit->poll_ns : RUSM__NEVER;
+    if (unit->state == RUSM__UNIT_COUNTED && unit->wall_ns)
+        at = earlier(at, unit->end_ns);
+    if (at == RUSM__NEVER)
+        return RUSM_OK;
+    if (unit->armed_ns <= at && unit->armed_ns > rusm__clock_ns())
+        return RUSM_OK; /* it is woken before that, and comes here again */
+    unit->armed_ns = at;
+    return rusm_proc_wake_at(self, at);
+}
+
+/* ---- what host calls say ---- */
+
+int rusm__guest_poll_at(struct rusm__guest *guest, uint64_t deadline_ns) {
+    if (!guest->is_timed)
+        return rusm_proc_wake_at(guest->proc, deadline_ns);
+    rusm__body_of(guest)->unit.poll_ns = deadline_ns == UINT64_MAX ? 0 : deadline_ns;
+    return RUSM_OK;
+}
+
+void rusm__unit_rest(struct rusm__guest *guest) {
+    rusm__body_of(guest)->unit.state = RUSM__UNIT_RESTING;
+}
+
+void rusm__unit_receive(struct rusm__guest *guest, bool mail) {
+    struct rusm__unit *unit = &rusm__body_of(guest)->unit;
+    if (mail || unit->state == RUSM__UNIT_RESTING)
+        unit->state = RUSM__UNIT_FRESH;
+}
+
+/* ---- telling ---- */
+
+static unsigned long long ms(uint64_t ns) {
+    return (unsigned long long)(ns / RUSM__MS);
+}
+
+void rusm__unit_explain(const struct rusm__unit *unit, const struct rusm__profile *profile,
+                        struct rusm__buf *out) {
+    if (unit->over == RUSM__OVERTIME_CPU)
+        rusm__buf_addf(out,
+                       RUSM__REASON_CPU ": a unit of work has used %llu ms of CPU time and may use "
+                                        "%llu (`cpu-ms` under [capabilities.%s])",
+                       ms(unit->used_ns), ms(unit->cpu_ns), profile->name);
+    else
+        rusm__buf_addf(out,
+                       RUSM__REASON_DEADLINE ": a unit of work was not done after %llu ms "
+                                             "(`deadline-ms` under [capabilities.%s])",
+                       ms(unit->wall_ns), profile->name);
+}

@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Limits of time, as an app sets them: what the client gets and what the log says."""
+from harness import App, Neighbour, case, main, same
+
+HELLO = b"Hello from a sandbox of its own.\n"
+
+MANIFEST = """
+[log]
+level = "info"
+[[serve]]
+protocol = "http"
+listen = "127.0.0.1:0"
+[serve.routes]
+"GET /hello" = "hello#home"
+"GET /cpu/:action" = "cpu#any"
+"GET /late/:action" = "late#any"
+"GET /start" = "start-loop#any"
+[capabilities.busy]
+cpu-ms = 50
+deadline-ms = 0
+[capabilities.hasty]
+deadline-ms = 50
+[components.hello]
+[components.cpu]
+capability = "busy"
+[components.late]
+capability = "hasty"
+[components.start-loop]
+capability = "busy"
+"""
+
+
+def limits_app():
+    return App(MANIFEST, {
+        "cpu": "test/odd.wasm", "late": "test/odd.wasm", "start-loop": "test/start-loop.wasm",
+        "hello": "hello/wasm/hello.wasm"})
+
+
+@case
+def handlers_that_take_too_long():
+    with limits_app() as app, app.start() as node:
+        with Neighbour(node, "/hello", HELLO) as neighbour:
+            for path in ("/cpu/spin", "/late/spin", "/late/wait_for_ever", "/start"):
+                node.get(path).expect(504, "handler took too long")
+                node.expect_logged(f"GET {path} → 504")
+        neighbour.expect_well("handlers that take too long")
+        node.expect_logged("crashed: cpu_limit: a unit of work has used ")
+        node.expect_logged("may use 50 (`cpu-ms` under [capabilities.busy])")
+        node.expect_logged("crashed: deadline: a unit of work was not done after 50 ms "
+                           "(`deadline-ms` under [capabilities.hasty])")
+        for path in ("/cpu/plain", "/late/plain"):
+            node.get(path).expect(200, "ok")
+        same(node.stop(), 0, "processes: nothing leaks")
+
+
+if __name__ == "__main__":
+    main()
