@@ -247,5 +247,6 @@ fn linkers(
     calls::add_to_linker(&mut components)?;
     let mut modules = wasmtime::Linker::new(engine);
     wasi::add_p1_to_linker(&mut modules)?;
+    calls::add_raw_to_linker(&mut modules)?;
     Ok((components, modules))
 }

@@ -131,6 +131,8 @@ pub struct HostCalls {
     pub grow: unsafe extern "C-unwind" fn(Guest, u32, usize, usize) -> u32,
     pub wake: unsafe extern "C-unwind" fn(*mut c_void, u64),
 
+    pub notify: unsafe extern "C-unwind" fn(Guest),
+
     pub own_pid: unsafe extern "C-unwind" fn(Guest) -> u64,
     pub spawn: unsafe extern "C-unwind" fn(Guest, Slice, *mut u64, *mut Bytes) -> u32,
     pub supervise: unsafe extern "C-unwind" fn(

@@ -304,7 +304,7 @@ async fn live(shared: SharedRef) -> Result<Ended, Failed> {
                 Ended::CommandFailed
             })
         }
-        Entry::Module { pre, function } => {
+        Entry::Module { pre, function, .. } => {
             let instance = pre.instantiate_async(&mut store).await.map_err(starting)?;
             let export = instance.get_module_export(&mut store, function);
             let function = export

@@ -34,6 +34,8 @@ pub enum Entry {
     Module {
         pre: wasmtime::InstancePre<State>,
         function: ModuleExport,
+        /// What the calls of `rusm` reach the guest's memory by; not every guest has one.
+        memory: Option<ModuleExport>,
     },
 }
 
@@ -72,6 +74,14 @@ impl Prepared {
 
     pub fn entry(&self) -> &Entry {
         &self.entry
+    }
+
+    /// The memory that a core module exports for its host calls.
+    pub fn memory(&self) -> Option<&ModuleExport> {
+        match &self.entry {
+            Entry::Module { memory, .. } => memory.as_ref(),
+            _ => None,
+        }
     }
 
     pub fn grants(&self) -> &Grants {
@@ -201,5 +211,10 @@ fn module_entry(engine: &Engine, module: &Module, kind: i32, name: &str) -> Resu
         .initialize_copy_on_write_image()
         .map_err(|error| Failure::engine(&error))?;
     let function = module.get_export_index(name).ok_or_else(|| lost(name))?;
-    Ok(Entry::Module { pre, function })
+    let memory = module.get_export_index("memory");
+    Ok(Entry::Module {
+        pre,
+        function,
+        memory,
+    })
 }

@@ -92,6 +92,7 @@ fn layout() -> Layout {
         tick,
         grow,
         wake,
+        notify,
         own_pid,
         spawn,
         supervise,

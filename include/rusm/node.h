@@ -67,6 +67,10 @@ RUSM_API size_t rusm_node_process_count(const rusm_node *node);
 
 RUSM_API rusm_runtime *rusm_node_runtime(rusm_node *node);
 
+/* How often core modules have called `rusm.notify`, the raw ABI's way to say that work was done.
+ * Any thread. */
+RUSM_API uint64_t rusm_node_notifications(const rusm_node *node);
+
 /* Names of the components, in order. Valid as long as the node. */
 RUSM_API size_t rusm_node_resident_count(const rusm_node *node);
 RUSM_API const char *rusm_node_resident_name(const rusm_node *node, size_t index);

@@ -77,6 +77,15 @@ static void wake(void *runtime, uint64_t pid) {
     (void)rusm__proc_wake(runtime, pid);
 }
 
+/* Relaxed: a count that nothing else hangs on. */
+static void notify(struct rusm__guest *guest) {
+    atomic_fetch_add_explicit(&rusm__hostcall_of(guest)->notified, 1, memory_order_relaxed);
+}
+
+uint64_t rusm__hostcall_notified(const struct rusm__hostcall *hostcall) {
+    return atomic_load_explicit(&hostcall->notified, memory_order_relaxed);
+}
+
 static const struct rusm__host_calls table = {
     .size = sizeof(table),
     .release = release,
@@ -84,6 +93,7 @@ static const struct rusm__host_calls table = {
     .tick = tick,
     .grow = grow,
     .wake = wake,
+    .notify = notify,
     .own_pid = rusm__actor_own_pid,
     .spawn = rusm__actor_spawn,
     .supervise = rusm__actor_supervise,

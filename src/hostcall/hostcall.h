@@ -37,4 +37,7 @@ RUSM_MUST_USE int rusm__hostcall_add(struct rusm__hostcall *hostcall,
                                      struct rusm__component *component);
 RUSM_MUST_USE int rusm__hostcall_add_template(struct rusm__hostcall *hostcall, const char *name);
 
+/* How often core modules have called `rusm.notify`. Any thread. */
+uint64_t rusm__hostcall_notified(const struct rusm__hostcall *hostcall);
+
 #endif

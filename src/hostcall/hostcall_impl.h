@@ -22,6 +22,7 @@ struct rusm__hostcall {
     struct rusm__store store;
     struct rusm__registered registered;
     struct rusm__orphans orphans;
+    _Atomic uint64_t notified; /* any scheduler adds */
 };
 
 /* A timer that the guest set. Handles grow, so an array in order of setting is sorted by handle. */

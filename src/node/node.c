@@ -256,6 +256,10 @@ size_t rusm_node_process_count(const rusm_node *node) {
     return node->sandbox ? rusm__sandbox_live(node->sandbox) : 0;
 }
 
+uint64_t rusm_node_notifications(const rusm_node *node) {
+    return rusm__hostcall_notified(node->hostcall);
+}
+
 rusm_runtime *rusm_node_runtime(rusm_node *node) {
     return node->runtime;
 }

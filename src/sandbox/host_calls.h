@@ -103,6 +103,9 @@ struct rusm__host_calls {
      * the runtime is not, since rusm_engine_free waits for calls that are under way. */
     void (*wake)(void *runtime, uint64_t pid);
 
+    /* `rusm.notify` of core modules: counted for the whole node. */
+    void (*notify)(struct rusm__guest *guest);
+
     /* ---- actor ---- */
     uint64_t (*own_pid)(struct rusm__guest *guest);
     /* OK: *out_pid. NONE: *out_error. */

@@ -80,6 +80,7 @@ fn spawn(store: Store<'_>, component: &WasmStr) -> Result<Result<u64, HostText>>
 #[derive(ComponentType, Lift, Clone, Copy)]
 #[component(enum)]
 #[repr(u8)]
+#[expect(dead_code, reason = "values are made by lifting them")]
 enum Strategy {
     #[component(name = "one-for-one")]
     OneForOne,
@@ -242,7 +243,7 @@ fn add_messages(actor: &mut Interface<'_>) -> Result<()> {
     })
 }
 
-fn begin_receive(shared: SharedRef, timeout_ms: Option<u64>) {
+pub(super) fn begin_receive(shared: SharedRef, timeout_ms: Option<u64>) {
     let has_timeout = u32::from(timeout_ms.is_some());
     let timeout_ms = timeout_ms.unwrap_or(0);
     // SAFETY: as above.
@@ -251,7 +252,7 @@ fn begin_receive(shared: SharedRef, timeout_ms: Option<u64>) {
 
 /// Ask C whether something has come. No waker is registered: C resumes when it is worth asking
 /// again.
-fn poll_receive(shared: SharedRef) -> Poll<Result<Option<HostBytes>, Stop>> {
+pub(super) fn poll_receive(shared: SharedRef) -> Poll<Result<Option<HostBytes>, Stop>> {
     if let Err(stop) = shared.check_stop() {
         return Poll::Ready(Err(stop));
     }

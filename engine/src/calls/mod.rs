@@ -10,6 +10,7 @@ mod actor;
 mod kv;
 mod log;
 mod pg;
+mod raw;
 mod serve;
 mod streams;
 mod value;
@@ -30,6 +31,9 @@ pub const INTERFACES: [&str; 6] = [
     "rusm:runtime/serve",
     "rusm:runtime/streams",
 ];
+
+/// The module `rusm` for core modules.
+pub use raw::add_to_linker as add_raw_to_linker;
 
 type Store<'a> = StoreContextMut<'a, State>;
 type Interface<'a> = LinkerInstance<'a, State>;

@@ -39,26 +39,12 @@ fn add_waiting(streams: &mut Interface<'_>) -> Result<()> {
             unsafe { (shared.host().stream_write_begin)(shared.guest(), id, chunk) };
         });
         Box::new(poll_fn(move |_| {
-            poll(shared, "stream_write_poll", || {
-                // SAFETY: as above.
-                unsafe { (shared.host().stream_write_poll)(shared.guest()) }
-            })
-            .map(|written| Ok((written?,)))
+            poll_write(shared).map(|written| Ok((written?,)))
         }))
     })?;
     streams.func_wrap_async("stream-accept", |store, ()| {
         let shared = shared(&store);
-        Box::new(poll_fn(move |_| {
-            let mut id = 0u64;
-            let accepted = poll(shared, "stream_accept_poll", || {
-                // SAFETY: as above; the output is valid for a write.
-                unsafe { (shared.host().stream_accept_poll)(shared.guest(), &mut id) }
-            });
-            accepted.map(|accepted| match accepted? {
-                true => Ok((id,)),
-                false => Err(unexpected("stream_accept_poll").into()),
-            })
-        }))
+        Box::new(poll_fn(move |_| poll_accept(shared).map(|id| Ok((id?,)))))
     })?;
     streams.func_wrap_async("stream-read", |store, (id,): (u64,)| {
         let shared = shared(&store);
@@ -70,7 +56,27 @@ fn add_waiting(streams: &mut Interface<'_>) -> Result<()> {
     })
 }
 
-fn poll_read(shared: SharedRef) -> Poll<Result<Option<HostBytes>, Stop>> {
+/// For these three `x_begin` has been called, and the guest is the one of the store.
+pub(super) fn poll_write(shared: SharedRef) -> Poll<Result<bool, Stop>> {
+    poll(shared, "stream_write_poll", || {
+        // SAFETY: as above.
+        unsafe { (shared.host().stream_write_poll)(shared.guest()) }
+    })
+}
+
+pub(super) fn poll_accept(shared: SharedRef) -> Poll<Result<u64, Stop>> {
+    let mut id = 0u64;
+    let accepted = poll(shared, "stream_accept_poll", || {
+        // SAFETY: as above; the output is valid for a write.
+        unsafe { (shared.host().stream_accept_poll)(shared.guest(), &mut id) }
+    });
+    accepted.map(|accepted| match accepted? {
+        true => Ok(id),
+        false => Err(unexpected("stream_accept_poll")),
+    })
+}
+
+pub(super) fn poll_read(shared: SharedRef) -> Poll<Result<Option<HostBytes>, Stop>> {
     let mut chunk = Bytes::empty();
     let read = poll(shared, "stream_read_poll", || {
         // SAFETY: as above; the output is valid for a write.

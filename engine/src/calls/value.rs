@@ -107,7 +107,7 @@ impl HostBytes {
         }
     }
 
-    fn as_slice(&self) -> &[u8] {
+    pub fn as_slice(&self) -> &[u8] {
         // SAFETY: C keeps the bytes until the owner, held here, is released.
         unsafe { self.slice.bytes() }
     }

@@ -61,6 +61,7 @@ pub struct FakeGuest {
     pub streams: Vec<Option<VecDeque<Vec<u8>>>>,
     pub stream_waits: usize,
     stream_request: (u64, Vec<u8>),
+    pub notified: u64,
     pub killed: Vec<u64>,
     pub monitored: Vec<u64>,
     pub has_connection: bool,
@@ -95,6 +96,7 @@ impl FakeGuest {
             streams: Vec::new(),
             stream_waits: 0,
             stream_request: (0, Vec::new()),
+            notified: 0,
             killed: Vec::new(),
             monitored: Vec::new(),
             has_connection: false,
@@ -220,6 +222,10 @@ unsafe extern "C-unwind" fn wake(runtime: *mut c_void, pid: u64) {
     let wakes = unsafe { &*runtime.cast::<Wakes>() };
     wakes.pids.lock().unwrap().push(pid);
     wakes.changed.notify_all();
+}
+
+unsafe extern "C-unwind" fn notify(guest: Guest) {
+    of(guest).notified += 1;
 }
 
 unsafe extern "C-unwind" fn own_pid(guest: Guest) -> u64 {
@@ -600,6 +606,7 @@ pub static CALLS: HostCalls = HostCalls {
     tick,
     grow,
     wake,
+    notify,
     own_pid,
     spawn,
     supervise,

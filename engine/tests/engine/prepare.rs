@@ -138,11 +138,12 @@ fn every_import_of_a_module_that_is_not_offered_is_named() {
     let text = r#"(module
         (import "wasi_snapshot_preview1" "sched_yield" (func (result i32)))
         (import "rusm" "own_pid" (func (result i64)))
+        (import "rusm" "monitor" (func (param i64)))
         (import "env" "memory" (memory 1))
         (func (export "run")))"#;
     assert_eq!(
         refused(text, 0, "run"),
-        format!("imports that this host does not offer: rusm own_pid, env memory{REMEDY}")
+        format!("imports that this host does not offer: rusm monitor, env memory{REMEDY}")
     );
 }
 
