@@ -137,6 +137,7 @@ static void guest_end(struct rusm__guest *guest) {
     rusm__guest_kv_end(guest);
     rusm__timers_end(guest);
     rusm__guest_streams_end(guest);
+    rusm_context_unref(calls->context);
     rusm__mem_free(calls->trap_text);
     rusm__mem_free(calls->who);
 }

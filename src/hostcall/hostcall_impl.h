@@ -77,6 +77,7 @@ struct rusm__calls {
     struct rusm__guest_timers timers;
     struct rusm__guest_streams streams;
     /* owned; NULL until needed */
+    rusm_context *context; /* of the message that was received last */
     struct rusm__kv_call *kv;
     char *trap_text;
     char *who;     /* the first column of its log lines */

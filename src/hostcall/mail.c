@@ -4,7 +4,11 @@
  *
  * Waiting: receive_poll looks into the mailbox and answers PENDING; mail wakes the process, which
  * resumes the instance, which polls again. A deadline is an absolute time, so polls in between do
- * not move it. */
+ * not move it.
+ *
+ * A message can carry a context, of which guests know nothing: what the host wants to know of who
+ * caused it (spec: claims). The one that was received last goes with everything that the guest
+ * sends, sets a timer for or stashes, until the next message. */
 #include "hostcall/hostcall_impl.h"
 
 #include <stdio.h>
@@ -32,6 +36,9 @@ uint32_t rusm__mail_copy(struct rusm__guest *guest, struct rusm__slice bytes, ru
                                    "(`max-message-bytes` under [capabilities.%s])",
                                    bytes.len, (unsigned long long)limit, guest->profile->name);
     int code = rusm_msg_copy(bytes.ptr, bytes.len, out_msg);
+    rusm_context *context = rusm__calls_of(guest)->context;
+    if (code == RUSM_OK && context && (code = rusm_msg_set_context(out_msg, context)) < 0)
+        rusm_msg_free(*out_msg);
     if (code < 0)
         return rusm__hostcall_trap(guest, "a message of %zu bytes: %s", bytes.len,
                                    rusm_error_text(code));
@@ -69,12 +76,23 @@ static void leave_front(struct rusm__calls *calls, size_t len) {
     calls->front_bytes -= len + MESSAGE_WEIGHT;
 }
 
+/* From now on the guest works for whom this message came from, or for nobody. */
+static void take_context(struct rusm__calls *calls, const rusm_msg *msg) {
+    rusm_context *context = rusm_msg_context(msg);
+    if (context != calls->context) {
+        rusm_context_unref(calls->context);
+        calls->context = rusm_context_ref(context);
+    }
+}
+
 static void hand_out(struct rusm__calls *calls, rusm_msg *msg, struct rusm__bytes *out) {
+    take_context(calls, msg);
     *out = (struct rusm__bytes){rusm_msg_data(msg), rusm_msg_len(msg), rusm__owner_of_msg(msg)};
     leave_front(calls, out->len);
 }
 
-/* Exactly these bytes, which guests compare. */
+/* Exactly these bytes, which guests compare. A death says nothing about the message that the guest
+ * works on, so its context stays. */
 static void hand_out_down(struct rusm__calls *calls, rusm_msg *msg, struct rusm__bytes *out) {
     int len = snprintf(calls->down, sizeof(calls->down), "{\"__down\":\"%llu\",\"reason\":\"%s\"}",
                        (unsigned long long)rusm_msg_from(msg),
