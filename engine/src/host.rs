@@ -76,11 +76,65 @@ pub const KV_SET: u32 = 1;
 pub const KV_DELETE: u32 = 2;
 pub const KV_EXISTS: u32 = 3;
 pub const KV_LIST: u32 = 4;
+pub const KV_COMPARE_AND_SET: u32 = 5;
+pub const KV_INCREMENT: u32 = 6;
+pub const KV_BATCH: u32 = 7;
+pub const KV_KEYS: u32 = 8;
+
+pub const KV_BATCH_CHANGES: usize = 1024;
+
+#[repr(C)]
+pub struct KvChange {
+    pub bucket: Slice,
+    pub key: Slice,
+    pub value: Slice,
+    pub ttl_ms: u64,
+    pub has_value: u8,
+    pub has_ttl: u8,
+}
+
+#[repr(C)]
+pub struct KvRequest {
+    pub op: u32,
+    pub limit: u32,
+    pub bucket: Slice,
+    pub key: Slice,
+    pub value: Slice,
+    pub other: Slice,
+    pub has_value: u8,
+    pub has_other: u8,
+    pub has_ttl: u8,
+    pub ttl_ms: u64,
+    pub delta: i64,
+    pub changes: *const KvChange,
+    pub change_count: usize,
+}
+
+impl KvRequest {
+    pub fn new(op: u32) -> KvRequest {
+        KvRequest {
+            op,
+            limit: 0,
+            bucket: Slice::empty(),
+            key: Slice::empty(),
+            value: Slice::empty(),
+            other: Slice::empty(),
+            has_value: 0,
+            has_other: 0,
+            has_ttl: 0,
+            ttl_ms: 0,
+            delta: 0,
+            changes: std::ptr::null(),
+            change_count: 0,
+        }
+    }
+}
 
 #[repr(C)]
 pub struct KvAnswer {
     pub value: Bytes,
     pub found: u8,
+    pub number: i64,
     pub keys: *const Slice,
     pub key_count: usize,
     pub keys_owner: *mut c_void,
@@ -175,7 +229,7 @@ pub struct HostCalls {
     ) -> u32,
     pub kill_tag: unsafe extern "C-unwind" fn(Guest, Slice) -> u32,
 
-    pub kv_begin: unsafe extern "C-unwind" fn(Guest, u32, Slice, Slice, Slice),
+    pub kv_begin: unsafe extern "C-unwind" fn(Guest, *const KvRequest),
     pub kv_poll: unsafe extern "C-unwind" fn(Guest, *mut KvAnswer) -> u32,
 
     pub stream_open: unsafe extern "C-unwind" fn(Guest, u64, *mut u64) -> u32,

@@ -47,9 +47,39 @@ fn layout() -> Layout {
         KvAnswer,
         value,
         found,
+        number,
         keys,
         key_count,
         keys_owner
+    );
+    compare!(
+        l,
+        "struct rusm__kv_change_in",
+        KvChange,
+        bucket,
+        key,
+        value,
+        ttl_ms,
+        has_value,
+        has_ttl
+    );
+    compare!(
+        l,
+        "struct rusm__kv_request",
+        KvRequest,
+        op,
+        limit,
+        bucket,
+        key,
+        value,
+        other,
+        has_value,
+        has_other,
+        has_ttl,
+        ttl_ms,
+        delta,
+        changes,
+        change_count
     );
     compare!(
         layout,

@@ -191,8 +191,7 @@ uint32_t rusm__pg_whereis_tag(struct rusm__guest *guest, struct rusm__slice tag,
                               const uint64_t **out_pids, size_t *out_count, void **out_owner);
 uint32_t rusm__pg_kill_tag(struct rusm__guest *guest, struct rusm__slice tag);
 /* kv.c */
-void rusm__guest_kv_begin(struct rusm__guest *guest, uint32_t op, struct rusm__slice bucket,
-                          struct rusm__slice key, struct rusm__slice value);
+void rusm__guest_kv_begin(struct rusm__guest *guest, const struct rusm__kv_request *request);
 uint32_t rusm__guest_kv_poll(struct rusm__guest *guest, struct rusm__kv_answer *out_answer);
 void rusm__guest_kv_end(struct rusm__guest *guest);
 /* streams.c */

@@ -40,9 +40,13 @@ struct rusm__kv_call {
     bool found;
     struct rusm__kv_value value; /* owned until it is handed out */
     struct rusm__kv_keys keys;
+    int64_t number;
     struct rusm__kv_error error;
-    size_t bucket_len, key_len;
-    unsigned char text[RUSM__KV_MAX_KEY_BYTES]; /* bucket and key of a read */
+    uint32_t limit;
+    bool has_after;
+    size_t bucket_len, key_len, after_len;
+    unsigned char text[RUSM__KV_MAX_KEY_BYTES];  /* bucket and key of a read */
+    unsigned char after[RUSM__KV_MAX_KEY_BYTES]; /* where a page goes on */
 };
 
 /* What a list hands out is what the store made. */
@@ -70,6 +74,15 @@ static void fail(struct rusm__kv_call *call, int code, const char *text) {
 
 /* ---- reads, off the stack ---- */
 
+static int look_up_page(struct rusm__kv_call *call, struct rusm__kv_reader *reader) {
+    struct rusm__kv_bytes after = {call->after, call->after_len};
+    struct rusm__kv_range range = {.bucket = {call->text, call->bucket_len},
+                                   .prefix = {call->text + call->bucket_len, call->key_len},
+                                   .after = call->has_after ? &after : NULL,
+                                   .limit = call->limit};
+    return rusm__kv_page(reader, &range, &call->keys, &call->found, &call->error);
+}
+
 static void look_up(struct rusm__kv_call *call, struct rusm__kv_reader *reader) {
     struct rusm__kv_bytes bucket = {call->text, call->bucket_len};
     struct rusm__kv_bytes key = {call->text + call->bucket_len, call->key_len};
@@ -86,8 +99,14 @@ static void look_up(struct rusm__kv_call *call, struct rusm__kv_reader *reader) 
     case RUSM__KV_LIST:
         code = rusm__kv_list(reader, bucket, &call->keys, &call->error);
         break;
+    case RUSM__KV_KEYS:
+        code = look_up_page(call, reader);
+        break;
     case RUSM__KV_SET:
     case RUSM__KV_DELETE:
+    case RUSM__KV_COMPARE_AND_SET:
+    case RUSM__KV_INCREMENT:
+    case RUSM__KV_BATCH:
         break;
     }
     finish(call, code);
@@ -104,18 +123,30 @@ static bool read_now(struct rusm__guest *guest) {
     return true;
 }
 
-static void ask(struct rusm__kv_call *call, struct rusm__slice bucket, struct rusm__slice key) {
-    if (bucket.len > sizeof(call->text) || key.len > sizeof(call->text) - bucket.len) {
-        snprintf(call->error.text, sizeof(call->error.text),
-                 "bucket and key have %zu bytes together, the limit is %zu", bucket.len + key.len,
-                 sizeof(call->text));
-        finish(call, RUSM_ETOOBIG);
+static bool fits(struct rusm__kv_call *call, size_t bucket_len, size_t key_len) {
+    size_t most = sizeof(call->text);
+    if (bucket_len <= most && key_len <= most - bucket_len)
+        return true;
+    snprintf(call->error.text, sizeof(call->error.text),
+             "bucket and key have %zu bytes together, the limit is %zu", bucket_len + key_len,
+             most);
+    finish(call, RUSM_ETOOBIG);
+    return false;
+}
+
+static void ask(struct rusm__kv_call *call, const struct rusm__kv_request *request) {
+    struct rusm__slice bucket = request->bucket, key = request->key, after = request->other;
+    if (!fits(call, bucket.len, key.len) ||
+        (request->has_other && !fits(call, bucket.len, after.len)))
         return;
-    }
     memcpy(call->text, bucket.ptr, bucket.len);
     memcpy(call->text + bucket.len, key.ptr, key.len);
     call->bucket_len = bucket.len;
     call->key_len = key.len;
+    call->limit = request->limit;
+    call->has_after = request->has_other;
+    call->after_len = request->has_other ? after.len : 0;
+    memcpy(call->after, after.ptr, call->after_len);
     set_state(call, ASKED);
 }
 
@@ -131,6 +162,7 @@ static void written(void *arg, const struct rusm__kv_result *result) {
     } else {
         rusm_pid pid = call->pid;
         call->found = result->existed;
+        call->number = result->number;
         fail(call, result->code, result->text);
         /* From here on the call is the guest's. Without a process nobody waits any more. */
         (void)rusm__proc_wake(store->runtime, pid);
@@ -148,17 +180,71 @@ static void owe(struct rusm__store *store, int more) {
     pthread_mutex_unlock(&store->lock);
 }
 
-static void submit(struct rusm__kv_call *call, struct rusm__slice bucket, struct rusm__slice key,
-                   struct rusm__slice value) {
+static struct rusm__kv_bytes bytes_of(struct rusm__slice slice) {
+    return (struct rusm__kv_bytes){slice.ptr, slice.len};
+}
+
+static struct rusm__kv_change change_of(const struct rusm__kv_request *request) {
+    return (struct rusm__kv_change){.bucket = bytes_of(request->bucket),
+                                    .key = bytes_of(request->key),
+                                    .value = bytes_of(request->value),
+                                    .is_delete = !request->has_value,
+                                    .expires = request->has_ttl,
+                                    .ttl_ms = request->ttl_ms};
+}
+
+static int submit_batch(struct rusm__kv_call *call, const struct rusm__kv_request *request) {
+    size_t count = request->change_count;
+    if (count > RUSM__KV_BATCH_CHANGES) {
+        snprintf(call->error.text, sizeof(call->error.text),
+                 "kv batch too large: %zu changes, at most %u are allowed", count,
+                 RUSM__KV_BATCH_CHANGES);
+        return RUSM_ETOOBIG;
+    }
+    struct rusm__kv_change *changes = rusm__mem_try_alloc((count + 1) * sizeof(*changes));
+    if (!changes)
+        return RUSM_ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        const struct rusm__kv_change_in *in = &request->changes[i];
+        changes[i] = (struct rusm__kv_change){.bucket = bytes_of(in->bucket),
+                                              .key = bytes_of(in->key),
+                                              .value = bytes_of(in->value),
+                                              .is_delete = !in->has_value,
+                                              .expires = in->has_ttl,
+                                              .ttl_ms = in->ttl_ms};
+    }
+    int code = rusm__kv_batch(call->store->kv, changes, count, written, call, &call->error);
+    rusm__mem_free(changes);
+    return code;
+}
+
+static int submit_swap(struct rusm__kv_call *call, const struct rusm__kv_request *request) {
+    struct rusm__kv_change change = change_of(request);
+    struct rusm__kv_bytes expected = bytes_of(request->other);
+    return rusm__kv_compare_and_set(call->store->kv, request->has_other ? &expected : NULL, &change,
+                                    written, call, &call->error);
+}
+
+static int submit_op(struct rusm__kv_call *call, const struct rusm__kv_request *request) {
     struct rusm__kv *kv = call->store->kv;
-    struct rusm__kv_bytes in = {bucket.ptr, bucket.len};
-    struct rusm__kv_bytes name = {key.ptr, key.len};
-    struct rusm__kv_bytes data = {value.ptr, value.len};
+    struct rusm__kv_change change = change_of(request);
+    switch (call->op) {
+    case RUSM__KV_INCREMENT:
+        return rusm__kv_increment(kv, change.bucket, change.key, request->delta, written, call,
+                                  &call->error);
+    case RUSM__KV_COMPARE_AND_SET:
+        return submit_swap(call, request);
+    case RUSM__KV_BATCH:
+        return submit_batch(call, request);
+    default: /* set, with or without a time, and delete */
+        return rusm__kv_batch(kv, &change, 1, written, call, &call->error);
+    }
+}
+
+static void submit(struct rusm__kv_call *call, const struct rusm__kv_request *request) {
     owe(call->store, 1);
     set_state(call, WRITING);
-    int code = call->op == RUSM__KV_SET
-                   ? rusm__kv_set(kv, in, name, data, written, call, &call->error)
-                   : rusm__kv_delete(kv, in, name, written, call, &call->error);
+    int code = submit_op(call, request);
     if (code < 0) {
         owe(call->store, -1);
         finish(call, code);
@@ -182,24 +268,29 @@ static struct rusm__kv_call *prepare(struct rusm__guest *guest, uint32_t op) {
     calls->kv->pid = guest->pid;
     calls->kv->op = (enum rusm__kv_op)op;
     calls->kv->found = false;
+    calls->kv->number = 0;
     calls->kv->error.text[0] = '\0';
     return calls->kv;
 }
 
-void rusm__guest_kv_begin(struct rusm__guest *guest, uint32_t op, struct rusm__slice bucket,
-                          struct rusm__slice key, struct rusm__slice value) {
-    struct rusm__kv_call *call = prepare(guest, op);
+static bool is_read(enum rusm__kv_op op) {
+    return op == RUSM__KV_GET || op == RUSM__KV_EXISTS || op == RUSM__KV_LIST ||
+           op == RUSM__KV_KEYS;
+}
+
+void rusm__guest_kv_begin(struct rusm__guest *guest, const struct rusm__kv_request *request) {
+    struct rusm__kv_call *call = prepare(guest, request->op);
     if (!call)
         return; /* the poll finds none */
     if (!guest->profile->storage) {
-        deny(guest, bucket);
+        deny(guest, request->change_count ? request->changes[0].bucket : request->bucket);
         fail(call, RUSM_EPERM, "kv denied: missing the storage capability");
     } else if (!call->store->kv) {
         fail(call, RUSM_ESTATE, "kv unavailable: no store configured on this node");
-    } else if (op == RUSM__KV_SET || op == RUSM__KV_DELETE) {
-        submit(call, bucket, key, value);
+    } else if (is_read(call->op)) {
+        ask(call, request);
     } else {
-        ask(call, bucket, key);
+        submit(call, request);
     }
 }
 
@@ -218,7 +309,8 @@ static uint32_t answer(struct rusm__kv_call *call, struct rusm__kv_answer *out) 
     out->found = call->found;
     if (call->op == RUSM__KV_GET && call->found)
         out->value = (struct rusm__bytes){call->value.data, call->value.len, call->value.data};
-    if (call->op == RUSM__KV_LIST) {
+    out->number = call->number;
+    if (call->op == RUSM__KV_LIST || call->op == RUSM__KV_KEYS) {
         out->keys = (const struct rusm__slice *)(const void *)call->keys.keys;
         out->key_count = call->keys.count;
         out->keys_owner = call->keys.keys;

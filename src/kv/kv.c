@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "rusm/error.h"
@@ -36,6 +37,8 @@ static int fill_options(struct rusm__kv_options *filled, const struct rusm__kv_o
         .map_bytes = whole_pages(or_default(from->map_bytes, most < GIB ? most : GIB)),
         .max_map_bytes = most,
         .max_value_bytes = or_default(from->max_value_bytes, 16 * MIB),
+        .max_batch_bytes = or_default(from->max_batch_bytes, 16 * MIB),
+        .max_batch_changes = or_default(from->max_batch_changes, 1024),
         .max_list_bytes = or_default(from->max_list_bytes, 64 * MIB),
         .max_queued_ops = or_default(from->max_queued_ops, 65536),
         .max_queued_bytes = or_default(from->max_queued_bytes, 256 * MIB),
@@ -85,6 +88,10 @@ static int open_database(struct rusm__kv *kv, struct rusm__kv_error *error) {
     int result = check_format(txn, kv, error);
     if (result == RUSM_OK) {
         mdb = mdb_dbi_open(txn, RUSM__KV_DATABASE, MDB_CREATE, &kv->dbi);
+        if (!mdb)
+            mdb = mdb_dbi_open(txn, RUSM__KV_EXPIRY, MDB_CREATE | MDB_DUPSORT, &kv->expiry);
+        if (!mdb)
+            mdb = rusm__kv_apply_begin(kv, txn); /* from 1970 on something may be due */
         if (mdb)
             result = rusm__kv_fail_mdb(error, "opening the store", mdb);
     }
@@ -172,7 +179,11 @@ static struct rusm__kv *kv_new(const char *path) {
     pthread_mutex_init(&kv->txn_lock, NULL);
     pthread_mutex_init(&kv->readers_lock, NULL);
     pthread_mutex_init(&kv->queue_lock, NULL);
-    pthread_cond_init(&kv->queue_filled, NULL);
+    pthread_condattr_t clock;
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC); /* as rusm__clock_ns */
+    pthread_cond_init(&kv->queue_filled, &clock);
+    pthread_condattr_destroy(&clock);
     return kv;
 }
 
@@ -216,6 +227,7 @@ void rusm__kv_get_stats(struct rusm__kv *kv, struct rusm__kv_stats *out_stats) {
         .failed = atomic_load_explicit(&kv->failed, memory_order_relaxed),
         .commits = atomic_load_explicit(&kv->commits, memory_order_relaxed),
         .grown = atomic_load_explicit(&kv->grown, memory_order_relaxed),
+        .expired = atomic_load_explicit(&kv->expired, memory_order_relaxed),
         .queued = queued,
         .map_bytes = atomic_load_explicit(&kv->map_bytes_seen, memory_order_relaxed),
     };

@@ -10,6 +10,8 @@
  *   - An acknowledged write survives the death of the process and of the machine.
  *   - Bucket and key are any bytes, also empty ones; ("a", "bc") and ("ab", "c") are two keys;
  *     within a bucket keys are ordered by their bytes.
+ *   - A key with a time to live is not seen any more once that is over, whoever looks; the commit
+ *     thread removes it soon after. The clock is the machine's (UTC), so it outlasts a restart.
  *
  * Every call that fails leaves a text for people in *out_error, which may be NULL. */
 #ifndef RUSM__KV_KV_H
@@ -38,13 +40,15 @@ struct rusm__kv_error {
 
 /* Anything that is 0 takes its default. */
 struct rusm__kv_options {
-    size_t map_bytes;        /* address space at first; it doubles when needed. 1 GiB */
-    size_t max_map_bytes;    /* the store's greatest size. 1 TiB */
-    size_t max_value_bytes;  /* 16 MiB; at most 1 GiB */
-    size_t max_list_bytes;   /* keys that one list may return, with 16 bytes each more. 64 MiB */
-    size_t max_queued_ops;   /* accepted and not yet committed. 65,536 */
-    size_t max_queued_bytes; /* 256 MiB */
-    unsigned max_readers;    /* 1,024 */
+    size_t map_bytes;         /* address space at first; it doubles when needed. 1 GiB */
+    size_t max_map_bytes;     /* the store's greatest size. 1 TiB */
+    size_t max_value_bytes;   /* 16 MiB; at most 1 GiB */
+    size_t max_batch_bytes;   /* keys and values of one batch. 16 MiB */
+    size_t max_batch_changes; /* 1,024 */
+    size_t max_list_bytes;    /* keys that one list may return, with 16 bytes each more. 64 MiB */
+    size_t max_queued_ops;    /* accepted and not yet committed. 65,536 */
+    size_t max_queued_bytes;  /* 256 MiB */
+    unsigned max_readers;     /* 1,024 */
 };
 
 /* Open the store, made if it is missing, with its folder. options may be NULL. Waits for the
@@ -89,11 +93,33 @@ RUSM_MUST_USE int rusm__kv_exists(struct rusm__kv_reader *reader, struct rusm__k
 RUSM_MUST_USE int rusm__kv_list(struct rusm__kv_reader *reader, struct rusm__kv_bytes bucket,
                                 struct rusm__kv_keys *out_keys, struct rusm__kv_error *out_error);
 
+/* A part of a bucket: the keys that begin with `prefix` and, unless `after` is NULL, come after it.
+ * At most `limit` of them (0, or more than RUSM__KV_PAGE_KEYS: that many). */
+struct rusm__kv_range {
+    struct rusm__kv_bytes bucket, prefix;
+    const struct rusm__kv_bytes *after;
+    size_t limit;
+};
+
+#define RUSM__KV_PAGE_KEYS 1000u
+
+/* Keys of a range, in byte order. *out_more: there may be others, and keys[count] is the `after`
+ * that leads on. One page looks at a bounded number of entries; with many expired ones among them
+ * it may hold fewer keys than asked for, even none, and still lead on. RUSM_ETOOBIG: bucket with
+ * prefix, or with `after`, is longer than any stored key can be. RUSM_ENOMEM, RUSM_EIO. */
+RUSM_MUST_USE int rusm__kv_page(struct rusm__kv_reader *reader, const struct rusm__kv_range *range,
+                                struct rusm__kv_keys *out_keys, bool *out_more,
+                                struct rusm__kv_error *out_error);
+
 /* ---- writing; any thread, never waits for the disk ---- */
 
 struct rusm__kv_result {
-    int code;         /* 0: durable. RUSM_EIO, RUSM_ELIMIT (max_map_bytes), RUSM_ENOMEM */
-    bool existed;     /* delete: the key was there before */
+    /* 0: durable. RUSM_EIO, RUSM_ELIMIT (max_map_bytes), RUSM_ENOMEM; increment: RUSM_EINVAL (the
+     * value is no number), RUSM_ETOOBIG (the sum has more than 64 bits); nothing is changed then.
+     */
+    int code;
+    bool existed;     /* delete: the key was there before. compare_and_set: it was as expected */
+    int64_t number;   /* increment: the new value */
     const char *text; /* for people; "" when code is 0; valid until the callback returns */
 };
 
@@ -111,6 +137,34 @@ RUSM_MUST_USE int rusm__kv_delete(struct rusm__kv *kv, struct rusm__kv_bytes buc
                                   struct rusm__kv_bytes key, rusm__kv_done done, void *arg,
                                   struct rusm__kv_error *out_error);
 
+/* One change of a write. */
+struct rusm__kv_change {
+    struct rusm__kv_bytes bucket, key;
+    struct rusm__kv_bytes value; /* unless is_delete */
+    bool is_delete;
+    bool expires; /* after ttl_ms, which is greater than 0; not with is_delete */
+    uint64_t ttl_ms;
+};
+
+/* All changes in one transaction: all are durable, or none is made. Later ones win. As above;
+ * RUSM_ETOOBIG also for max_batch_*. RUSM_EINVAL: a time to live of 0, or for a delete. */
+RUSM_MUST_USE int rusm__kv_batch(struct rusm__kv *kv, const struct rusm__kv_change *changes,
+                                 size_t count, rusm__kv_done done, void *arg,
+                                 struct rusm__kv_error *out_error);
+
+/* Make the change if the value is *expected, or if there is none and expected is NULL; whether it
+ * was made is the result's `existed`. As rusm__kv_batch. */
+RUSM_MUST_USE int rusm__kv_compare_and_set(struct rusm__kv *kv,
+                                           const struct rusm__kv_bytes *expected,
+                                           const struct rusm__kv_change *change, rusm__kv_done done,
+                                           void *arg, struct rusm__kv_error *out_error);
+
+/* Add delta to the number under the key, which is written in decimal digits; no key counts as 0. A
+ * time to live stays as it is. As rusm__kv_set. */
+RUSM_MUST_USE int rusm__kv_increment(struct rusm__kv *kv, struct rusm__kv_bytes bucket,
+                                     struct rusm__kv_bytes key, int64_t delta, rusm__kv_done done,
+                                     void *arg, struct rusm__kv_error *out_error);
+
 /* ---- looking on; any thread ---- */
 
 struct rusm__kv_stats {
@@ -118,6 +172,7 @@ struct rusm__kv_stats {
     uint64_t failed;    /* accepted writes that were answered with an error */
     uint64_t commits;   /* transactions made durable */
     uint64_t grown;     /* times the map was made larger */
+    uint64_t expired;   /* keys removed because their time was over */
     uint64_t queued;    /* accepted, not yet answered */
     uint64_t map_bytes; /* address space now */
 };

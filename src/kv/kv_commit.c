@@ -7,16 +7,20 @@
  * beside it). A map that is too small is not an error: it grows and the batch begins again. */
 #include "kv/kv_impl.h"
 
-#include <errno.h>
 #include <signal.h>
+#include <time.h>
 
 #include "rusm/error.h"
 
 #include "base/assert.h"
+#include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 
 /* Bounds what one transaction keeps in memory, and how long the first writer waits for others. */
 enum { BATCH_OPS = 8192, BATCH_BYTES = 32 << 20 };
+
+#define SWEEP_AGAIN_NS (10 * RUSM__SECOND) /* after one that failed */
 
 /* Writes that go together; `end` is the first that does not. */
 struct batch {
@@ -26,30 +30,28 @@ struct batch {
 
 /* ---- one transaction ---- */
 
-static int apply(struct rusm__kv *kv, MDB_txn *txn, struct rusm__kv_write *write) {
-    MDB_val key = {.mv_size = write->key_len, .mv_data = write->bytes};
-    MDB_val value = {.mv_size = write->value_len, .mv_data = write->bytes + write->key_len};
-    int mdb;
-    write->existed = false;
-    switch (write->kind) {
-    case RUSM__KV_WRITE_SET:
-        return mdb_put(txn, kv->dbi, &key, &value, 0);
-    case RUSM__KV_WRITE_DELETE:
-        mdb = mdb_del(txn, kv->dbi, &key, NULL);
-        write->existed = mdb == 0;
-        return mdb == MDB_NOTFOUND ? 0 : mdb;
-    }
-    return EINVAL; /* no such kind */
+/* What a transaction does; answers LMDB's codes. */
+typedef int (*work_fn)(struct rusm__kv *kv, MDB_txn *txn, void *arg);
+
+static int apply_batch(struct rusm__kv *kv, MDB_txn *txn, void *arg) {
+    const struct batch *batch = arg;
+    int mdb = rusm__kv_apply_begin(kv, txn);
+    for (struct rusm__kv_write *write = batch->first; write != batch->end && !mdb;
+         write = write->next)
+        mdb = rusm__kv_apply(kv, txn, write);
+    return mdb;
 }
 
-static int commit_once(struct rusm__kv *kv, struct batch batch) {
+static int sweep(struct rusm__kv *kv, MDB_txn *txn, void *arg) {
+    return rusm__kv_expiry_sweep(kv, txn, arg);
+}
+
+static int commit_once(struct rusm__kv *kv, work_fn work, void *arg) {
     MDB_txn *txn;
     int mdb = kv->unmapped ? MDB_PANIC : mdb_txn_begin(kv->env, NULL, 0, &txn);
     if (mdb)
         return mdb;
-    for (struct rusm__kv_write *write = batch.first; write != batch.end && !mdb;
-         write = write->next)
-        mdb = apply(kv, txn, write);
+    mdb = work(kv, txn, arg);
     if (mdb) {
         mdb_txn_abort(txn);
         return mdb;
@@ -57,20 +59,21 @@ static int commit_once(struct rusm__kv *kv, struct batch batch) {
     return mdb_txn_commit(txn); /* frees txn also when it fails */
 }
 
-static size_t bytes_of(struct batch batch) {
+static size_t bytes_of(const struct batch *batch) {
     size_t bytes = 0;
-    for (struct rusm__kv_write *write = batch.first; write != batch.end; write = write->next)
-        bytes += write->key_len + write->value_len;
+    for (struct rusm__kv_write *write = batch->first; write != batch->end; write = write->next)
+        bytes += write->bytes;
     return bytes;
 }
 
-/* Commit the batch, with a larger map if need be. Each round at least doubles the map, up to its
- * limit, so this ends. */
-static int commit(struct rusm__kv *kv, struct batch batch, struct rusm__kv_error *error) {
+/* Do the work durably, with a larger map if need be. Each round at least doubles the map, up to its
+ * limit, so this ends. `bytes`: how much is about to be written. */
+static int commit(struct rusm__kv *kv, work_fn work, void *arg, size_t bytes,
+                  struct rusm__kv_error *error) {
     int result = RUSM_OK;
     int mdb;
     pthread_mutex_lock(&kv->txn_lock);
-    while ((mdb = commit_once(kv, batch)) == MDB_MAP_FULL || mdb == MDB_MAP_RESIZED) {
+    while ((mdb = commit_once(kv, work, arg)) == MDB_MAP_FULL || mdb == MDB_MAP_RESIZED) {
         result =
             mdb == MDB_MAP_FULL ? rusm__kv_map_grow(kv, error) : rusm__kv_map_resize(kv, 0, error);
         if (result < 0)
@@ -79,7 +82,7 @@ static int commit(struct rusm__kv *kv, struct batch batch, struct rusm__kv_error
     pthread_mutex_unlock(&kv->txn_lock);
     if (result == RUSM_OK && mdb)
         result = rusm__kv_fail_mdb(error, "writing the store",
-                                   rusm__kv_find_cause(mdb, kv->lock_fd, bytes_of(batch)));
+                                   rusm__kv_find_cause(mdb, kv->lock_fd, bytes));
     if (result == RUSM_OK)
         atomic_fetch_add_explicit(&kv->commits, 1, memory_order_relaxed); /* relaxed: a count */
     return result;
@@ -90,7 +93,7 @@ static int commit(struct rusm__kv *kv, struct batch batch, struct rusm__kv_error
 static void count_out(struct rusm__kv *kv, const struct rusm__kv_write *write) {
     pthread_mutex_lock(&kv->queue_lock);
     kv->queued_ops--;
-    kv->queued_bytes -= write->key_len + write->value_len;
+    kv->queued_bytes -= write->bytes;
     pthread_mutex_unlock(&kv->queue_lock);
 }
 
@@ -99,11 +102,16 @@ static void answer(struct rusm__kv *kv, struct batch batch, int code, const char
     struct rusm__kv_write *next;
     for (struct rusm__kv_write *write = batch.first; write != batch.end; write = next) {
         next = write->next;
+        struct rusm__kv_result result = {.code = code, .text = text};
+        if (code == RUSM_OK)
+            result = (struct rusm__kv_result){.code = write->code,
+                                              .existed = write->existed,
+                                              .number = write->number,
+                                              .text = write->text};
         /* relaxed: counts. */
-        atomic_fetch_add_explicit(code ? &kv->failed : &kv->written, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(result.code ? &kv->failed : &kv->written, 1,
+                                  memory_order_relaxed);
         count_out(kv, write);
-        const struct rusm__kv_result result = {
-            .code = code, .existed = code == RUSM_OK && write->existed, .text = text};
         if (write->done)
             write->done(write->arg, &result);
         rusm__mem_free(write);
@@ -112,7 +120,7 @@ static void answer(struct rusm__kv *kv, struct batch batch, int code, const char
 
 static void commit_and_answer(struct rusm__kv *kv, struct batch batch) {
     struct rusm__kv_error error = {{0}};
-    int code = commit(kv, batch, &error);
+    int code = commit(kv, apply_batch, &batch, bytes_of(&batch), &error);
     bool single = batch.first->next == batch.end;
     if (code == RUSM_OK || single) {
         answer(kv, batch, code, code ? error.text : "");
@@ -125,20 +133,56 @@ static void commit_and_answer(struct rusm__kv *kv, struct batch batch) {
     }
 }
 
+/* ---- what ends by time ---- */
+
+static void put_off(struct rusm__kv *kv, const char *why) {
+    kv->has_expiring = true; /* whatever it thought before its changes were lost */
+    kv->next_due_ms = 0;
+    kv->next_sweep_ns = rusm__clock_ns() + SWEEP_AGAIN_NS;
+    if (!kv->sweep_failed)
+        rusm__log(RUSM__LOG_WARN, "rusm", "kv", "keys whose time is over cannot be removed: %s",
+                  why);
+}
+
+/* A sweep that fails changes nothing: nobody sees what is over, and the next one tries again. */
+static void sweep_if_due(struct rusm__kv *kv) {
+    struct rusm__kv_error error = {{0}};
+    size_t removed = 0;
+    uint64_t wake_ns = rusm__kv_expiry_wake_ns(kv);
+    if (wake_ns == RUSM__NEVER || rusm__clock_ns() < wake_ns)
+        return;
+    int code = commit(kv, sweep, &removed, 0, &error);
+    if (code == RUSM_OK) /* relaxed: a count */
+        atomic_fetch_add_explicit(&kv->expired, removed, memory_order_relaxed);
+    else
+        put_off(kv, error.text);
+    kv->sweep_failed = code < 0;
+}
+
 /* ---- the queue's other end ---- */
 
-/* Cut the oldest writes off the queue; waits for some. False: closing, and none are left. */
-static bool take_batch(struct rusm__kv *kv, struct batch *out_batch) {
+static void wait_until(struct rusm__kv *kv, uint64_t wake_ns) {
+    struct timespec until = {.tv_sec = (time_t)(wake_ns / RUSM__SECOND),
+                             .tv_nsec = (long)(wake_ns % RUSM__SECOND)};
+    if (wake_ns == RUSM__NEVER)
+        pthread_cond_wait(&kv->queue_filled, &kv->queue_lock);
+    else
+        pthread_cond_timedwait(&kv->queue_filled, &kv->queue_lock, &until);
+}
+
+/* Cut the oldest writes off the queue; waits for some until wake_ns. False: there are none. */
+static bool take_batch(struct rusm__kv *kv, uint64_t wake_ns, struct batch *out_batch,
+                       bool *out_closing) {
     size_t ops = 0;
     size_t bytes = 0;
     pthread_mutex_lock(&kv->queue_lock);
-    while (!kv->queue.first && !kv->closing)
-        pthread_cond_wait(&kv->queue_filled, &kv->queue_lock);
+    while (!kv->queue.first && !kv->closing && rusm__clock_ns() < wake_ns)
+        wait_until(kv, wake_ns);
     struct rusm__kv_write *first = kv->queue.first;
     struct rusm__kv_write **cut = &kv->queue.first;
     while (*cut && ops < BATCH_OPS && bytes < BATCH_BYTES) {
-        ops++;
-        bytes += (*cut)->key_len + (*cut)->value_len;
+        ops += (*cut)->count;
+        bytes += (*cut)->bytes;
         cut = &(*cut)->next;
     }
     struct rusm__kv_write *rest = *cut;
@@ -146,6 +190,7 @@ static bool take_batch(struct rusm__kv *kv, struct batch *out_batch) {
     kv->queue.first = rest;
     if (!rest)
         kv->queue.last = &kv->queue.first;
+    *out_closing = kv->closing;
     pthread_mutex_unlock(&kv->queue_lock);
     *out_batch = (struct batch){.first = first, .end = NULL};
     return first != NULL;
@@ -154,8 +199,12 @@ static bool take_batch(struct rusm__kv *kv, struct batch *out_batch) {
 static void *commit_main(void *arg) {
     struct rusm__kv *kv = arg;
     struct batch batch;
-    while (take_batch(kv, &batch))
-        commit_and_answer(kv, batch);
+    bool closing = false;
+    while (take_batch(kv, rusm__kv_expiry_wake_ns(kv), &batch, &closing) || !closing) {
+        if (batch.first)
+            commit_and_answer(kv, batch);
+        sweep_if_due(kv);
+    }
     return NULL;
 }
 

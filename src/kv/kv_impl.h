@@ -17,8 +17,11 @@
  *
  * On disk: the unnamed database holds "rusm-format"; the database "kv" holds the data:
  *   key    length of the bucket (2 bytes, big endian), bucket, key
- *   value  one byte of form (0: plain), then the bytes. The form byte is the room for values
- *          that carry more, such as a time to live, without a conversion of old files. */
+ *   value  one byte of form, then (form 0) the bytes, or (form 1) 8 bytes of time, big endian, in
+ *          milliseconds of UNIX time, at which the key is over, and the bytes.
+ * The database "expiry" holds those times again, in order: the 8 bytes are its key, and the data's
+ * keys are the values under it, each once. Both change in the same transaction. So what is over is
+ * found without looking at anything else, and a store without times to live pays nothing. */
 #ifndef RUSM__KV_KV_IMPL_H
 #define RUSM__KV_KV_IMPL_H
 
@@ -36,23 +39,43 @@
 #define RUSM__KV_LMDB_KEY_BYTES 511u /* a compile-time constant of Debian's library */
 #define RUSM__KV_BUCKET_PREFIX  2u
 #define RUSM__KV_FORM_PLAIN     0u
+#define RUSM__KV_FORM_EXPIRES   1u
+#define RUSM__KV_TIME_BYTES     8u
 #define RUSM__KV_FORMAT_KEY     "rusm-format"
 #define RUSM__KV_FORMAT         "1"
 #define RUSM__KV_DATABASE       "kv"
-#define RUSM__KV_DATABASES      8u /* names that the file may hold; one is used so far */
+#define RUSM__KV_EXPIRY         "expiry"
+#define RUSM__KV_DATABASES      8u /* names that the file may hold; two are used so far */
 
-enum rusm__kv_write_kind { RUSM__KV_WRITE_SET, RUSM__KV_WRITE_DELETE };
+enum rusm__kv_write_kind {
+    RUSM__KV_WRITE_CHANGE,    /* make the changes */
+    RUSM__KV_WRITE_SWAP,      /* make the one change if the value is as expected */
+    RUSM__KV_WRITE_INCREMENT, /* add to the number under the change's key */
+};
+
+/* One key of a write, as it stands in the database. */
+struct rusm__kv_put {
+    MDB_val key;
+    MDB_val value; /* mv_data NULL: delete */
+};
 
 /* One accepted write: one allocation, made by the submitter, freed by the commit thread. */
 struct rusm__kv_write {
     struct rusm__kv_write *next;
-    enum rusm__kv_write_kind kind;
-    bool existed;
-    size_t key_len;   /* as in the database, with its prefix */
-    size_t value_len; /* as in the database, with its form byte */
+    size_t bytes; /* of keys and values: what it counts against the queue's bound */
     rusm__kv_done done;
     void *arg;
-    unsigned char bytes[]; /* key, value */
+    enum rusm__kv_write_kind kind;
+    bool has_expected;
+    MDB_val expected;
+    int64_t delta;
+    /* What came of it, set anew each time that it is applied. */
+    int code;
+    const char *text;
+    bool existed;
+    int64_t number;
+    size_t count;
+    struct rusm__kv_put puts[]; /* and behind them what they point to */
 };
 
 struct rusm__kv_queue {
@@ -73,8 +96,15 @@ struct rusm__kv {
     char *path;
     int lock_fd; /* holds the exclusive flock on the data file */
     MDB_env *env;
-    MDB_dbi dbi;
+    MDB_dbi dbi;    /* the data */
+    MDB_dbi expiry; /* when which key is over */
     pthread_t thread;
+
+    /* The commit thread only; open sets them before it starts. */
+    bool has_expiring;      /* there are, or may be, keys with a time to live */
+    uint64_t next_due_ms;   /* the earliest of their ends, or earlier; UNIX time */
+    uint64_t next_sweep_ns; /* not before this; monotonic */
+    bool sweep_failed;      /* the last one; said in the log once */
 
     pthread_mutex_t txn_lock;
     size_t map_bytes; /* under txn_lock */
@@ -96,6 +126,7 @@ struct rusm__kv {
     _Atomic(uint64_t) failed;
     _Atomic(uint64_t) commits;
     _Atomic(uint64_t) grown;
+    _Atomic(uint64_t) expired;
     _Atomic(uint64_t) map_bytes_seen;
 };
 
@@ -119,10 +150,39 @@ int rusm__kv_find_cause(int mdb, int fd, size_t bytes);
 
 /* ---- kv_key.c ---- */
 
-/* Write prefix, bucket and key to out. RUSM_ETOOBIG. */
-int rusm__kv_key_encode(struct rusm__kv_bytes bucket, struct rusm__kv_bytes key,
-                        unsigned char out[RUSM__KV_LMDB_KEY_BYTES], size_t *out_len,
+/* How many bytes the encoded key has. RUSM_ETOOBIG. */
+int rusm__kv_key_check(struct rusm__kv_bytes bucket, struct rusm__kv_bytes key, size_t *out_len,
+                       struct rusm__kv_error *error);
+
+/* Write prefix, bucket and key to out, which has room for as many. RUSM_ETOOBIG. */
+int rusm__kv_key_encode(struct rusm__kv_bytes bucket, struct rusm__kv_bytes key, unsigned char *out,
+                        size_t *out_len, struct rusm__kv_error *error);
+
+/* ---- kv_value.c ---- */
+
+/* A value as it stands in the database, taken apart. */
+struct rusm__kv_stored {
+    uint64_t over_ms; /* 0: never */
+    struct rusm__kv_bytes bytes;
+};
+
+/* RUSM_EIO: a form that we do not know. */
+int rusm__kv_value_read(const MDB_val *value, struct rusm__kv_stored *out_stored,
                         struct rusm__kv_error *error);
+
+/* How many bytes stand in front of a value, and these bytes. over_ms 0: never. */
+size_t rusm__kv_value_head_len(uint64_t over_ms);
+void rusm__kv_value_head(uint64_t over_ms, unsigned char *out);
+void rusm__kv_time_write(uint64_t ms, unsigned char out[RUSM__KV_TIME_BYTES]);
+uint64_t rusm__kv_time_read(const unsigned char bytes[RUSM__KV_TIME_BYTES]);
+
+uint64_t rusm__kv_now_ms(void); /* UNIX time */
+
+/* Is its time over? Asks the clock only for values that have one. */
+bool rusm__kv_is_over(const struct rusm__kv_stored *stored);
+
+/* A whole number in decimal digits with an optional minus, nothing else. */
+bool rusm__kv_number_read(struct rusm__kv_bytes bytes, int64_t *out_number);
 
 /* ---- kv_file.c ---- */
 
@@ -148,6 +208,30 @@ int rusm__kv_map_resize(struct rusm__kv *kv, size_t bytes, struct rusm__kv_error
 
 /* Make room for more: twice the map, at most max_map_bytes. As above. RUSM_ELIMIT. */
 int rusm__kv_map_grow(struct rusm__kv *kv, struct rusm__kv_error *error);
+
+/* ---- kv_apply.c; the commit thread, inside of its transaction; all answer LMDB's codes ---- */
+
+/* At the beginning of a transaction that changes keys. */
+int rusm__kv_apply_begin(struct rusm__kv *kv, MDB_txn *txn);
+/* Do what the write wants. A write that cannot be done for reasons of its own (no number to
+ * increment) gets its code and changes nothing; the answer is 0. */
+int rusm__kv_apply(struct rusm__kv *kv, MDB_txn *txn, struct rusm__kv_write *write);
+
+/* ---- kv_expiry.c; likewise ---- */
+
+/* Take the key's time out of the index, if it has one. */
+int rusm__kv_expiry_forget(struct rusm__kv *kv, MDB_txn *txn, MDB_val *key);
+int rusm__kv_expiry_note(struct rusm__kv *kv, MDB_txn *txn, MDB_val *key, uint64_t over_ms);
+/* Remove keys whose time is over, a bounded number of them. */
+int rusm__kv_expiry_sweep(struct rusm__kv *kv, MDB_txn *txn, size_t *out_removed);
+/* When to sweep, on the monotonic clock; RUSM__NEVER: nothing ends. */
+uint64_t rusm__kv_expiry_wake_ns(const struct rusm__kv *kv);
+
+/* ---- kv_read.c ---- */
+
+/* Enter LMDB with this reader, and leave it. */
+int rusm__kv_read_begin(struct rusm__kv_reader *reader, struct rusm__kv_error *error);
+void rusm__kv_read_end(struct rusm__kv_reader *reader);
 
 /* ---- kv_commit.c ---- */
 

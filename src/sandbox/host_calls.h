@@ -49,13 +49,49 @@ enum rusm__tick {
     RUSM__TICK_STOP = 2,  /* trap with the text of `trap_text` */
 };
 
-enum rusm__kv_op { RUSM__KV_GET, RUSM__KV_SET, RUSM__KV_DELETE, RUSM__KV_EXISTS, RUSM__KV_LIST };
+enum rusm__kv_op {
+    RUSM__KV_GET,
+    RUSM__KV_SET,
+    RUSM__KV_DELETE,
+    RUSM__KV_EXISTS,
+    RUSM__KV_LIST,
+    RUSM__KV_COMPARE_AND_SET,
+    RUSM__KV_INCREMENT,
+    RUSM__KV_BATCH,
+    RUSM__KV_KEYS,
+};
+
+/* How many changes of a batch are handed over; a longer one is refused by its count. */
+#define RUSM__KV_BATCH_CHANGES 1024u
+
+struct rusm__kv_change_in { /* one of a batch */
+    struct rusm__slice bucket, key, value;
+    uint64_t ttl_ms;
+    uint8_t has_value; /* 0: delete */
+    uint8_t has_ttl;
+};
+
+/* The arguments of a kv call; what its op does not have is 0. */
+struct rusm__kv_request {
+    uint32_t op;
+    uint32_t limit;            /* KEYS */
+    struct rusm__slice bucket; /* not BATCH */
+    struct rusm__slice key;    /* KEYS: the prefix */
+    struct rusm__slice value;  /* SET, COMPARE_AND_SET */
+    struct rusm__slice other;  /* COMPARE_AND_SET: what is expected; KEYS: where to go on */
+    uint8_t has_value, has_other, has_ttl;
+    uint64_t ttl_ms; /* SET, COMPARE_AND_SET */
+    int64_t delta;   /* INCREMENT */
+    const struct rusm__kv_change_in *changes;
+    size_t change_count; /* of them min(change_count, RUSM__KV_BATCH_CHANGES) are there */
+};
 
 /* kv_poll: OK with the field of the op set; NONE: `value` holds the error's text. */
 struct rusm__kv_answer {
     struct rusm__bytes value;       /* GET when found; the error text when NONE is answered */
-    uint8_t found;                  /* GET, DELETE, EXISTS */
-    const struct rusm__slice *keys; /* LIST */
+    uint8_t found;                  /* GET, DELETE, EXISTS, COMPARE_AND_SET; KEYS: there is more */
+    int64_t number;                 /* INCREMENT */
+    const struct rusm__slice *keys; /* LIST, KEYS; KEYS with more: keys[key_count] leads on */
     size_t key_count;
     void *keys_owner; /* released after the keys are copied */
 };
@@ -147,8 +183,7 @@ struct rusm__host_calls {
     uint32_t (*kill_tag)(struct rusm__guest *guest, struct rusm__slice tag); /* how many */
 
     /* ---- kv ---- */
-    void (*kv_begin)(struct rusm__guest *guest, uint32_t op, struct rusm__slice bucket,
-                     struct rusm__slice key, struct rusm__slice value);
+    void (*kv_begin)(struct rusm__guest *guest, const struct rusm__kv_request *request);
     uint32_t (*kv_poll)(struct rusm__guest *guest, struct rusm__kv_answer *out_answer);
 
     /* ---- streams ---- */

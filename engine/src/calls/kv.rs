@@ -10,7 +10,9 @@ use wasmtime::component::{WasmList, WasmStr};
 use super::value::{HostBytes, HostText, HostTexts, Owner};
 use super::{Answer, Interface, Store, answer, shared};
 use crate::error::Stop;
-use crate::host::{Bytes, KV_DELETE, KV_EXISTS, KV_GET, KV_LIST, KV_SET, KvAnswer, Slice};
+use crate::host::{
+    Bytes, KV_DELETE, KV_EXISTS, KV_GET, KV_LIST, KV_SET, KvAnswer, KvRequest, Slice,
+};
 use crate::instance::SharedRef;
 
 /// `names` are those of get, set, delete, exists and list, in this order.
@@ -57,23 +59,33 @@ fn begin(
     key: Option<&WasmStr>,
     value: Option<&WasmList<u8>>,
 ) -> Result<SharedRef> {
-    let shared = shared(store);
     let bucket = bucket.to_str(store)?;
     let key = key.map(|key| key.to_str(store)).transpose()?;
-    let key = key
-        .as_ref()
-        .map_or(Slice::empty(), |key| Slice::new(key.as_bytes()));
-    let value = value.map_or(Slice::empty(), |value| Slice::new(value.as_le_slice(store)));
-    let bucket = Slice::new(bucket.as_bytes());
-    // SAFETY: the guest is the one of this store; the slices are valid during the call.
-    unsafe { (shared.host().kv_begin)(shared.guest(), op, bucket, key, value) };
-    Ok(shared)
+    let mut request = KvRequest::new(op);
+    request.bucket = Slice::new(bucket.as_bytes());
+    if let Some(key) = &key {
+        request.key = Slice::new(key.as_bytes());
+    }
+    if let Some(value) = value {
+        request.value = Slice::new(value.as_le_slice(store));
+        request.has_value = 1;
+    }
+    Ok(begin_with(store, &request))
+}
+
+/// What the request points to is valid as long as the caller holds it, and C copies it.
+pub fn begin_with(store: &Store<'_>, request: &KvRequest) -> SharedRef {
+    let shared = shared(store);
+    // SAFETY: the guest is the one of this store; the request is valid during the call.
+    unsafe { (shared.host().kv_begin)(shared.guest(), request) };
+    shared
 }
 
 fn empty_answer() -> KvAnswer {
     KvAnswer {
         value: Bytes::empty(),
         found: 0,
+        number: 0,
         keys: std::ptr::null(),
         key_count: 0,
         keys_owner: std::ptr::null_mut(),
@@ -81,9 +93,9 @@ fn empty_answer() -> KvAnswer {
 }
 
 /// What a kv function answers: one value, a `result` whose error is a text.
-type Answered<V> = Result<(Result<V, HostText>,)>;
+pub type Answered<V> = Result<(Result<V, HostText>,)>;
 
-fn finish<V: 'static>(
+pub fn finish<V: 'static>(
     begun: Result<SharedRef>,
     convert: fn(SharedRef, KvAnswer) -> Result<V, Stop>,
 ) -> Box<dyn Future<Output = Answered<V>> + Send> {

@@ -5,9 +5,12 @@
 //! The package has two spellings under the same version. The newer one has an interface for each
 //! subject. In the older one the interface `actor` holds everything, the functions of `kv` with the
 //! prefix `kv-`. Both are offered: `actor` is the union.
+//!
+//! `rusm:kv@0.1.0` is a package of our own, with what the store can do beyond the reference.
 
 mod actor;
 mod kv;
+mod kv_store;
 mod log;
 mod pg;
 mod raw;
@@ -23,7 +26,8 @@ use crate::host::{CALL_NONE, CALL_OK, CALL_PENDING, CALL_TRAP, Slice};
 use crate::instance::{Shared, SharedRef, State};
 
 pub const VERSION: &str = "0.1.0";
-pub const INTERFACES: [&str; 6] = [
+pub const INTERFACES: [&str; 7] = [
+    "rusm:kv/store",
     "rusm:runtime/actor",
     "rusm:runtime/kv",
     "rusm:runtime/log",
@@ -53,6 +57,7 @@ pub fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     // The newer one.
     let names = ["get", "set", "delete", "exists", "list"];
     kv::add(&mut linker.instance("rusm:runtime/kv@0.1.0")?, names)?;
+    kv_store::add(&mut linker.instance("rusm:kv/store@0.1.0")?)?;
     log::add(&mut linker.instance("rusm:runtime/log@0.1.0")?)?;
     pg::add(&mut linker.instance("rusm:runtime/pg@0.1.0")?)?;
     serve::add(&mut linker.instance("rusm:runtime/serve@0.1.0")?)?;

@@ -445,10 +445,17 @@ unsafe extern "C-unwind" fn kill_tag(guest: Guest, tag: Slice) -> u32 {
     of(guest).tags.iter().filter(|held| **held == tag).count() as u32
 }
 
-unsafe extern "C-unwind" fn kv_begin(guest: Guest, op: u32, bucket: Slice, key: Slice, v: Slice) {
-    // SAFETY: valid during the call.
-    let value = unsafe { v.bytes() }.to_vec();
-    of(guest).kv_request = Some((op, string(bucket), string(key), value));
+unsafe extern "C-unwind" fn kv_begin(guest: Guest, request: *const KvRequest) {
+    // SAFETY: valid during the call, as is what it points to.
+    let request = unsafe { &*request };
+    // SAFETY: as above.
+    let value = unsafe { request.value.bytes() }.to_vec();
+    of(guest).kv_request = Some((
+        request.op,
+        string(request.bucket),
+        string(request.key),
+        value,
+    ));
 }
 
 unsafe extern "C-unwind" fn kv_poll(guest: Guest, out_answer: *mut KvAnswer) -> u32 {

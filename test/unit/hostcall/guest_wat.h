@@ -18,7 +18,10 @@
  *                  info        0: 1 some  8 pid  16 links  20 monitors  24, 28 names  32 label?
  *                              36, 40 label  44 mailbox-depth  48 trap-exit
  *                  kv          0: 0 ok, 1 error; 4: bool, or option, or ptr (list, error), 8: len
- *                  kv get      0: 0 ok  4: 1 some  8: ptr  12: len */
+ *                  kv get      0: 0 ok  4: 1 some  8: ptr  12: len
+ *                  kv store    as kv (kv-swap, kv-set-for, kv-batch)
+ *                  kv-increment 0: 0 ok  8: number, or ptr and 12: len of the error
+ *                  kv-keys     0: 0 ok  4: ptr  8: len  12: 1 some  16: ptr  20: len of next */
 #ifndef RUSM_TEST_GUEST_WAT_H
 #define RUSM_TEST_GUEST_WAT_H
 
@@ -84,6 +87,26 @@
     " (export \"list\" (func (param \"bucket\" string)"                                            \
     "  (result (result (list string) (error string)))))))"
 
+#define WAT_TYPES_STORE                                                                            \
+    "(import \"rusm:kv/store@0.1.0\" (instance $store"                                             \
+    " (type $c (record (field \"bucket\" string) (field \"key\" string)"                           \
+    "  (field \"value\" (option (list u8))) (field \"ttl-ms\" (option u64))))"                     \
+    " (export \"change\" (type $change (eq $c)))"                                                  \
+    " (type $p (record (field \"keys\" (list string)) (field \"next\" (option string))))"          \
+    " (export \"page\" (type $page (eq $p)))"                                                      \
+    " (export \"compare-and-set\" (func (param \"bucket\" string) (param \"key\" string)"          \
+    "  (param \"expected\" (option (list u8))) (param \"value\" (option (list u8)))"               \
+    "  (param \"ttl-ms\" (option u64)) (result (result bool (error string)))))"                    \
+    " (export \"increment\" (func (param \"bucket\" string) (param \"key\" string)"                \
+    "  (param \"delta\" s64) (result (result s64 (error string)))))"                               \
+    " (export \"set-with-ttl\" (func (param \"bucket\" string) (param \"key\" string)"             \
+    "  (param \"value\" (list u8)) (param \"ttl-ms\" u64) (result (result (error string)))))"      \
+    " (export \"batch\" (func (param \"changes\" (list $change))"                                  \
+    "  (result (result (error string)))))"                                                         \
+    " (export \"keys\" (func (param \"bucket\" string) (param \"prefix\" string)"                  \
+    "  (param \"after\" (option string)) (param \"limit\" u32)"                                    \
+    "  (result (result $page (error string)))))))"
+
 /* The memory, and an allocator that only grows until $reset. */
 #define WAT_LIBC                                                                                   \
     "(core module $libc (memory (export \"memory\") 2)"                                            \
@@ -140,6 +163,13 @@
     WAT_LOWER("streams", "stream-accept", "stream-accept")                                         \
     WAT_LOWER("streams", "stream-read", "stream-read")
 
+#define WAT_LOWERED_STORE                                                                          \
+    WAT_LOWER("store", "compare-and-set", "kv-swap")                                               \
+    WAT_LOWER("store", "increment", "kv-increment")                                                \
+    WAT_LOWER("store", "set-with-ttl", "kv-set-for")                                               \
+    WAT_LOWER("store", "batch", "kv-batch")                                                        \
+    WAT_LOWER("store", "keys", "kv-keys")
+
 #define WAT_IMPORT(name, type) "(import \"host\" \"" name "\" (func $" name " " type "))"
 
 #define WAT_IMPORTS                                                                                \
@@ -176,6 +206,13 @@
     WAT_IMPORT("stream-close", "(param i64)")                                                      \
     WAT_IMPORT("stream-accept", "(result i64)")                                                    \
     WAT_IMPORT("stream-read", "(param i64 i32)")
+
+#define WAT_IMPORTS_STORE                                                                          \
+    WAT_IMPORT("kv-swap", "(param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 i32)")           \
+    WAT_IMPORT("kv-increment", "(param i32 i32 i32 i32 i64 i32)")                                  \
+    WAT_IMPORT("kv-set-for", "(param i32 i32 i32 i32 i32 i32 i64 i32)")                            \
+    WAT_IMPORT("kv-batch", "(param i32 i32 i32)")                                                  \
+    WAT_IMPORT("kv-keys", "(param i32 i32 i32 i32 i32 i32 i32 i32 i32)")
 
 #define WAT_HELPERS                                                                                \
     "(global $to (mut i64) (i64.const 0))"                                                         \
@@ -254,18 +291,25 @@
     WAT_GIVE("stream-accept")                                                                      \
     WAT_GIVE("stream-read")
 
+#define WAT_GIVEN_STORE                                                                            \
+    WAT_GIVE("kv-swap")                                                                            \
+    WAT_GIVE("kv-increment") WAT_GIVE("kv-set-for") WAT_GIVE("kv-batch") WAT_GIVE("kv-keys")
+
 /* A component is made of these parts, with the body in the gap. (One literal would be longer than C
  * compilers have to take.) */
-static const char *const guest_before[] = {
-    "(component ", WAT_TYPES_ACTOR,     WAT_TYPES_STREAMS,   WAT_TYPES_OTHERS,
-    WAT_LIBC,      WAT_LOWERED,         WAT_LOWERED_STREAMS, "(core module $main ",
-    WAT_IMPORTS,   WAT_IMPORTS_STREAMS, WAT_HELPERS,         WAT_HELPERS_STREAMS,
-    NULL};
+static const char *const guest_before[] = {"(component ",       WAT_TYPES_ACTOR,
+                                           WAT_TYPES_STREAMS,   WAT_TYPES_OTHERS,
+                                           WAT_TYPES_STORE,     WAT_LIBC,
+                                           WAT_LOWERED,         WAT_LOWERED_STREAMS,
+                                           WAT_LOWERED_STORE,   "(core module $main ",
+                                           WAT_IMPORTS,         WAT_IMPORTS_STREAMS,
+                                           WAT_IMPORTS_STORE,   WAT_HELPERS,
+                                           WAT_HELPERS_STREAMS, NULL};
 static const char *const guest_after[] = {
     ")"
     "(core instance $main (instantiate $main (with \"libc\" (instance $libc))"
     " (with \"host\" (instance ",
-    WAT_GIVEN,
+    WAT_GIVEN, WAT_GIVEN_STORE,
     "))))"
     "(func (export \"run\") (canon lift (core func $main \"run\"))))",
     NULL};

@@ -199,6 +199,144 @@ static void endless_readers_keep_nobody_out(void **state) {
         rusm_msg_free(world_next(w));
 }
 
+/* ---- rusm:kv/store ---- */
+
+#define NONE          "(i32.const 0) (i32.const 0) (i32.const 0)"
+#define SOME(at, len) "(i32.const 1) (i32.const " #at ") (i32.const " #len ")"
+#define NO_TTL        "(i32.const 0) (i64.const 0)"
+#define FOR_AN_HOUR   "(i32.const 1) (i64.const 3600000)"
+
+#define SWAP(expected, value, ttl) "(call $kv-swap " BUCKET KEY expected value ttl RET ")"
+#define INCREMENT(delta)           "(call $kv-increment " BUCKET KEY "(i64.const " #delta ")" RET ")"
+#define SET_FOR(ms)                "(call $kv-set-for " BUCKET KEY VALUE "(i64.const " #ms ")" RET ")"
+#define SAY_NUMBER                 "(call $say_u64 (i64.load (i32.const 1032)))"
+#define SAY_INCREMENT_ERROR        "(call $say (i32.load (i32.const 1032)) (i32.load (i32.const 1036)))"
+#define SAY_VALUE                  "(call $say (i32.load (i32.const 1032)) (i32.load (i32.const 1036)))"
+
+static void compare_and_set_tells_whether_it_did(void **state) {
+    struct world *w = *state;
+    rusm_pid pid =
+        world_run(w, "a",
+                  RUN("(call $hello)" SWAP(SOME(4100, 5), SOME(4096, 2), NO_TTL)
+                          SAY_OK SAY_BOOL SWAP(NONE, SOME(4100, 5), FOR_AN_HOUR)
+                              SAY_BOOL SWAP(NONE, SOME(4096, 2), NO_TTL)
+                                  SAY_BOOL GET SAY_VALUE SWAP(SOME(4100, 5), NONE, NO_TTL)
+                                      SAY_BOOL EXISTS SAY_BOOL) NAMES);
+    world_expect_u64(w, 0); /* ok */
+    world_expect_u64(w, 0); /* there is no such key */
+    world_expect_u64(w, 1);
+    world_expect_u64(w, 0); /* there is one */
+    world_expect(w, "value");
+    world_expect_u64(w, 1); /* removed */
+    world_expect_u64(w, 0);
+    world_expect_end(w, pid, RUSM_EXIT_NORMAL);
+}
+
+static void increment_answers_the_sum(void **state) {
+    struct world *w = *state;
+    rusm_pid pid = world_run(w, "a",
+                             RUN("(call $hello)" INCREMENT(44) SAY_OK SAY_NUMBER INCREMENT(-2)
+                                     SAY_NUMBER GET SAY_VALUE SET INCREMENT(1)
+                                         SAY_OK SAY_INCREMENT_ERROR GET SAY_VALUE) NAMES);
+    world_expect_u64(w, 0);
+    world_expect_u64(w, 44);
+    world_expect_u64(w, 42);
+    world_expect(w, "42");
+    world_expect_u64(w, 1);
+    world_expect(w, "kv increment: the value under this key is no number (a 64-bit integer in "
+                    "decimal digits); set the key to one, or delete it");
+    world_expect(w, "value");
+    world_expect_end(w, pid, RUSM_EXIT_NORMAL);
+}
+
+/* The two interfaces see the same keys and the same times. */
+static void a_time_to_live_holds_for_both_interfaces(void **state) {
+    struct world *w = *state;
+    rusm_pid pid = world_run(
+        w, "a",
+        RUN("(call $hello)" SET_FOR(3600000) SAY_OK EXISTS SAY_BOOL SET_FOR(0) SAY_OK
+            "(call $say_kv_error)" SET_FOR(1) SAY_OK
+            "(loop" EXISTS "(br_if 0 (i32.load8_u (i32.const 1028))))" GET SAY_OK SAY_BOOL LIST
+            "(call $say_u32 (i32.load (i32.const 1032)))") NAMES);
+    world_expect_u64(w, 0);
+    world_expect_u64(w, 1);
+    world_expect_u64(w, 1); /* an error */
+    world_expect(w, "kv: a time to live of 0 ms; delete the key, or leave the time out");
+    world_expect_u64(w, 0);
+    world_expect_u64(w, 0); /* get: ok, */
+    world_expect_u64(w, 0); /* none */
+    world_expect_u64(w, 0); /* an empty list */
+    world_expect_end(w, pid, RUSM_EXIT_NORMAL);
+}
+
+/* Two changes at 8192: set "bk"/"k1" to "value" for an hour; delete "bk"/"1v". */
+#define AT(bytes) bytes "\\00\\00"
+#define CHANGES                                                                                    \
+    DATA(8192, AT("\\00\\10") AT("\\02\\00") AT("\\02\\10") AT("\\02\\00") AT("\\01\\00")          \
+                   AT("\\04\\10") AT("\\05\\00") AT("\\00\\00") AT("\\01\\00")                     \
+                       AT("\\00\\00") "\\80\\ee\\36\\00\\00\\00\\00\\00")                          \
+    DATA(8240, AT("\\00\\10") AT("\\02\\00") AT("\\03\\10") AT("\\02\\00") AT("\\00\\00"))
+#define BATCH(count) "(call $kv-batch (i32.const 8192) (i32.const " #count ")" RET ")"
+
+static void a_batch_is_one_write(void **state) {
+    struct world *w = *state;
+    rusm_pid pid = world_run(
+        w, "a",
+        RUN("(call $hello)"
+            "(call $kv-set " BUCKET "(i32.const 4099) (i32.const 2)" VALUE RET ")" BATCH(2)
+                SAY_OK GET SAY_VALUE LIST "(call $say_u32 (i32.load (i32.const 1032)))" BATCH(0)
+                    SAY_OK BATCH(1025) SAY_OK "(call $say_kv_error)") CHANGES NAMES);
+    world_expect_u64(w, 0);
+    world_expect(w, "value");
+    world_expect_u64(w, 1); /* the other one is gone */
+    world_expect_u64(w, 0); /* nothing to do is done */
+    world_expect_u64(w, 1);
+    world_expect(w, "kv batch too large: 1025 changes, at most 1024 are allowed");
+    world_expect_end(w, pid, RUSM_EXIT_NORMAL);
+}
+
+#define KEYS(after, limit)                                                                         \
+    "(call $kv-keys " BUCKET "(i32.const 4098) (i32.const 1)" after "(i32.const " #limit ")" RET ")"
+#define SAY_COUNT "(call $say_u32 (i32.load (i32.const 1032)))"
+#define SAY_NEXT  "(call $say_u32 (i32.load8_u (i32.const 1036)))"
+
+/* The keys "k1", "k1v" and "k1va", and "1", which does not begin with "k". */
+static void keys_come_in_pages(void **state) {
+    struct world *w = *state;
+    rusm_pid pid = world_run(
+        w, "a",
+        RUN("(call $hello)" SET "(call $kv-set " BUCKET "(i32.const 4098) (i32.const 3)" VALUE RET
+            ")(call $kv-set " BUCKET "(i32.const 4098) (i32.const 4)" VALUE RET
+            ")(call $kv-set " BUCKET "(i32.const 4099) (i32.const 1)" VALUE RET ")" KEYS(NONE, 2)
+                SAY_OK SAY_COUNT SAY_NEXT
+            "(call $say (i32.load (i32.const 1040)) (i32.load (i32.const 1044)))" KEYS(
+                "(i32.const 1) (i32.load (i32.const 1040)) (i32.load (i32.const 1044))", 2)
+                SAY_COUNT SAY_NEXT "(call $say (i32.load (i32.load (i32.const 1028)))"
+                                   " (i32.load offset=4 (i32.load (i32.const 1028))))") NAMES);
+    world_expect_u64(w, 0);
+    world_expect_u64(w, 2);
+    world_expect_u64(w, 1);
+    world_expect(w, "k1v");
+    world_expect_u64(w, 1);
+    world_expect_u64(w, 0);
+    world_expect(w, "k1va");
+    world_expect_end(w, pid, RUSM_EXIT_NORMAL);
+}
+
+static void the_store_interface_has_the_same_gate(void **state) {
+    struct world *w = *state;
+    w->profile.storage = false;
+    rusm_pid pid = world_run(
+        w, "a",
+        RUN("(call $hello)" SWAP(NONE, NONE, NO_TTL) "(call $say_kv_error)" INCREMENT(1)
+                SAY_INCREMENT_ERROR SET_FOR(1) "(call $say_kv_error)" BATCH(
+                    2) "(call $say_kv_error)" KEYS(NONE, 0) "(call $say_kv_error)") CHANGES NAMES);
+    for (int i = 0; i < 5; i++)
+        world_expect(w, "kv denied: missing the storage capability");
+    world_expect_end(w, pid, RUSM_EXIT_NORMAL);
+    assert_int_equal(world_log_count(w, "denied"), 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         kv_test(set_get_exists_list_delete),
@@ -209,6 +347,12 @@ int main(void) {
         kv_test(writers_may_die_before_their_write_is_durable),
         kv_test(the_node_may_stop_in_the_middle),
         kv_test(endless_readers_keep_nobody_out),
+        kv_test(compare_and_set_tells_whether_it_did),
+        kv_test(increment_answers_the_sum),
+        kv_test(a_time_to_live_holds_for_both_interfaces),
+        kv_test(a_batch_is_one_write),
+        kv_test(keys_come_in_pages),
+        kv_test(the_store_interface_has_the_same_gate),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }

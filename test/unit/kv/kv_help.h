@@ -79,6 +79,7 @@ struct waiting {
     sem_t answered;
     int code;
     bool existed;
+    int64_t number;
     char text[sizeof((struct rusm__kv_error *)0)->text];
 };
 
@@ -86,6 +87,7 @@ static inline void take_answer(void *arg, const struct rusm__kv_result *result) 
     struct waiting *waiting = arg;
     waiting->code = result->code;
     waiting->existed = result->existed;
+    waiting->number = result->number;
     snprintf(waiting->text, sizeof waiting->text, "%s", result->text);
     sem_post(&waiting->answered);
 }
@@ -116,6 +118,50 @@ static inline struct waiting del(struct rusm__kv *kv, struct rusm__kv_bytes buck
     struct waiting waiting = {.code = 1};
     sem_init(&waiting.answered, 0, 0);
     return wait_for(&waiting, rusm__kv_delete(kv, bucket, key, take_answer, &waiting, NULL));
+}
+
+static inline struct waiting batch(struct rusm__kv *kv, const struct rusm__kv_change *changes,
+                                   size_t count) {
+    struct waiting waiting = {.code = 1};
+    struct rusm__kv_error error = {{0}};
+    sem_init(&waiting.answered, 0, 0);
+    int submitted = rusm__kv_batch(kv, changes, count, take_answer, &waiting, &error);
+    if (submitted < 0)
+        snprintf(waiting.text, sizeof waiting.text, "%s", error.text);
+    return wait_for(&waiting, submitted);
+}
+
+/* expected NULL: no such key. The change is a delete when its value is NULL. */
+static inline struct waiting swap(struct rusm__kv *kv, const char *key, const char *expected,
+                                  const char *value) {
+    struct waiting waiting = {.code = 1};
+    struct rusm__kv_bytes wanted = text(expected ? expected : "");
+    struct rusm__kv_change change = {.bucket = text("b"),
+                                     .key = text(key),
+                                     .value = text(value ? value : ""),
+                                     .is_delete = !value};
+    sem_init(&waiting.answered, 0, 0);
+    int submitted = rusm__kv_compare_and_set(kv, expected ? &wanted : NULL, &change, take_answer,
+                                             &waiting, NULL);
+    return wait_for(&waiting, submitted);
+}
+
+static inline struct waiting increment(struct rusm__kv *kv, const char *key, int64_t delta) {
+    struct waiting waiting = {.code = 1};
+    sem_init(&waiting.answered, 0, 0);
+    return wait_for(
+        &waiting, rusm__kv_increment(kv, text("b"), text(key), delta, take_answer, &waiting, NULL));
+}
+
+/* In bucket "b", for ttl_ms. */
+static inline int set_for(struct rusm__kv *kv, const char *key, const char *value,
+                          uint64_t ttl_ms) {
+    struct rusm__kv_change change = {.bucket = text("b"),
+                                     .key = text(key),
+                                     .value = text(value),
+                                     .expires = true,
+                                     .ttl_ms = ttl_ms};
+    return batch(kv, &change, 1).code;
 }
 
 static inline int set_text(struct rusm__kv *kv, const char *bucket, const char *key,
