@@ -10,6 +10,7 @@
 #include "base/utf8.h"
 #include "proc/proc.h"
 #include "sandbox/lines.h"
+#include "sandbox/reason.h"
 
 #define MONITORS_MAX 65536u /* DOWNs that one guest can be owed */
 #define NAME_IN_TEXT 128u   /* bytes of an unknown name that an error text repeats */
@@ -187,6 +188,8 @@ void rusm__actor_monitor(struct rusm__guest *guest, uint64_t target) {
         rusm__gate_deny_pid(guest, RUSM__REFUSED_MONITOR, target);
     else if (calls->monitors >= MONITORS_MAX)
         end_owed_guest(guest, "more than 65536 monitors whose processes still live");
+    else if (!rusm__ledger_fits(guest, RUSM__WEIGHT_MONITOR))
+        end_owed_guest(guest, RUSM__REASON_MEMORY ": no more monitors fit into `max-host-mb`");
     else if (rusm_proc_monitor(guest->proc, target, &ref) < 0)
         end_owed_guest(guest, "no memory for a monitor");
     else

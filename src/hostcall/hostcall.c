@@ -138,6 +138,7 @@ static void guest_end(struct rusm__guest *guest) {
     rusm__timers_end(guest);
     rusm__guest_streams_end(guest);
     rusm_context_unref(calls->context);
+    rusm__outbox_fini(&calls->outbox);
     rusm__mem_free(calls->trap_text);
     rusm__mem_free(calls->who);
 }
@@ -174,6 +175,7 @@ void rusm__hostcall_fill(struct rusm__hostcall *hostcall, struct rusm__sandbox_o
     options->host_data = hostcall;
     options->calls_bytes = sizeof(struct rusm__calls);
     options->guest_end = guest_end;
+    options->guest_held = rusm__ledger_held;
 }
 
 int rusm__hostcall_add(struct rusm__hostcall *hostcall, struct rusm__component *component) {

@@ -11,7 +11,9 @@
 
 #include "hostcall/gate.h"
 #include "hostcall/hostcall.h"
+#include "hostcall/ledger.h"
 #include "hostcall/orphans.h"
+#include "hostcall/outbox.h"
 #include "hostcall/registry.h"
 #include "hostcall/store.h"
 
@@ -53,7 +55,8 @@ struct rusm__guest_streams {
     struct rusm__guest_end *items;
     uint32_t count;
     uint32_t cap;
-    bool is_limited; /* the core knows max-streams */
+    bool is_limited;  /* the core knows max-streams */
+    bool wrote_large; /* more than a stream holds otherwise, at least once */
     uint64_t next_id;
     /* the write or the read that is under way */
     uint64_t id;
@@ -74,6 +77,8 @@ struct rusm__calls {
     uint64_t front_bytes; /* and their weight */
     uint32_t stash_count;
     uint64_t stash_bytes;
+    uint32_t words; /* names and tags, as of the last time that one was added */
+    struct rusm__outbox outbox;
     struct rusm__guest_timers timers;
     struct rusm__guest_streams streams;
     /* owned; NULL until needed */
@@ -179,7 +184,8 @@ uint32_t rusm__mail_copy(struct rusm__guest *guest, struct rusm__slice bytes, ru
 uint32_t rusm__actor_send_after(struct rusm__guest *guest, uint64_t to, uint64_t delay_ms,
                                 struct rusm__slice message, uint64_t *out_timer);
 uint32_t rusm__actor_cancel_timer(struct rusm__guest *guest, uint64_t timer);
-void rusm__timers_end(struct rusm__guest *guest); /* the guest has ended */
+void rusm__timers_sweep(struct rusm__guest *guest); /* leave only what is armed in the table */
+void rusm__timers_end(struct rusm__guest *guest);   /* the guest has ended */
 /* log.c */
 void rusm__guest_log(struct rusm__guest *guest, uint32_t level, struct rusm__slice text);
 /* The first column of its lines is made anew from this label; false when memory is short. */

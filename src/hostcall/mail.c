@@ -19,8 +19,6 @@
 #include "base/clock.h"
 #include "proc/proc.h"
 
-#define MESSAGE_WEIGHT 64u /* what a message weighs besides its bytes */
-
 /* Streams that are offered wait in the mailbox for stream-accept. Exit signals never come as mail:
  * guests do not trap them. */
 #define RECEIVED (RUSM__KIND(RUSM_MSG_DATA) | RUSM__KIND(RUSM_MSG_DOWN))
@@ -45,16 +43,11 @@ uint32_t rusm__mail_copy(struct rusm__guest *guest, struct rusm__slice bytes, ru
     return RUSM__CALL_OK;
 }
 
-/* Nobody there: nothing happens. Full: dropped, counted by the runtime, told once. */
 uint32_t rusm__actor_send(struct rusm__guest *guest, uint64_t to, struct rusm__slice message) {
     rusm_msg *msg;
     if (rusm__mail_copy(guest, message, &msg) != RUSM__CALL_OK)
         return RUSM__CALL_TRAP;
-    int code = rusm_msg_send(rusm__runtime_of(guest), to, msg);
-    if (code < 0)
-        rusm_msg_free(msg);
-    if (code == RUSM_EFULL || code == RUSM_ETOOBIG)
-        rusm__gate_full(guest, "a message", to);
+    rusm__outbox_send(guest, to, msg);
     return RUSM__CALL_OK;
 }
 
@@ -73,7 +66,7 @@ static void leave_front(struct rusm__calls *calls, size_t len) {
     if (!calls->front_count)
         return;
     calls->front_count--;
-    calls->front_bytes -= len + MESSAGE_WEIGHT;
+    calls->front_bytes -= len + RUSM__MESSAGE_WEIGHT;
 }
 
 /* From now on the guest works for whom this message came from, or for nobody. */
@@ -154,19 +147,21 @@ uint32_t rusm__actor_receive_poll(struct rusm__guest *guest, struct rusm__bytes 
 uint32_t rusm__actor_stash(struct rusm__guest *guest, struct rusm__slice message) {
     struct rusm__calls *calls = rusm__calls_of(guest);
     uint64_t held = calls->stash_bytes + calls->front_bytes;
-    if (held + message.len + MESSAGE_WEIGHT > rusm__mailbox_bytes_of(guest))
+    if (held + message.len + RUSM__MESSAGE_WEIGHT > rusm__mailbox_bytes_of(guest))
         return rusm__hostcall_trap(guest,
                                    "the stash holds %llu bytes and may hold %llu "
                                    "(`mailbox-bytes` under [capabilities.%s])",
                                    (unsigned long long)held,
                                    (unsigned long long)rusm__mailbox_bytes_of(guest),
                                    guest->profile->name);
+    if (!rusm__ledger_fits(guest, message.len + RUSM__MESSAGE_WEIGHT))
+        return rusm__ledger_trap(guest, message.len + RUSM__MESSAGE_WEIGHT);
     rusm_msg *msg;
     if (rusm__mail_copy(guest, message, &msg) != RUSM__CALL_OK)
         return RUSM__CALL_TRAP;
     rusm_proc_stash(guest->proc, msg);
     calls->stash_count++;
-    calls->stash_bytes += message.len + MESSAGE_WEIGHT;
+    calls->stash_bytes += message.len + RUSM__MESSAGE_WEIGHT;
     return RUSM__CALL_OK;
 }
 

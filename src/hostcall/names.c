@@ -3,6 +3,7 @@
 #include "hostcall/hostcall_impl.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "rusm/error.h"
 
@@ -10,6 +11,7 @@
 #include "hostcall/words.h"
 
 #define LABEL_MAX 255u
+#define NO_ROOM   "no name is registered: no more fit into `max-host-mb`"
 
 uint32_t rusm__actor_register(struct rusm__guest *guest, struct rusm__slice name) {
     if (name.len == 0 || name.len > RUSM__WORD_BYTES_MAX)
@@ -18,6 +20,10 @@ uint32_t rusm__actor_register(struct rusm__guest *guest, struct rusm__slice name
         char text[RUSM__WORDS_TEXT];
         size_t len = rusm__words_limit_text(guest, text);
         rusm__gate_limit(guest, RUSM__REFUSED_NAME, text, len);
+        return 0;
+    }
+    if (!rusm__words_fit(guest)) {
+        rusm__gate_limit(guest, RUSM__REFUSED_NAME, NO_ROOM, strlen(NO_ROOM));
         return 0;
     }
     return rusm_proc_register(guest->proc, (const char *)name.ptr, name.len) == RUSM_OK;

@@ -27,6 +27,8 @@ uint32_t rusm__pg_register_tag(struct rusm__guest *guest, struct rusm__slice tag
         rusm__words_limit_text(guest, text);
         return rusm__hostcall_trap(guest, "%s", text);
     }
+    if (!rusm__words_fit(guest))
+        return rusm__ledger_trap(guest, RUSM__WEIGHT_WORD);
     int code = rusm_proc_join(guest->proc, text_of(tag), tag.len);
     return code < 0 ? rusm__hostcall_trap(guest, "no tag: %s", rusm_error_text(code))
                     : (uint32_t)RUSM__CALL_OK;

@@ -76,10 +76,14 @@ static int prepare(struct rusm__guest *guest) {
             return code;
         streams->is_limited = true;
     }
-    return make_room(streams) ? RUSM_OK : RUSM_ENOMEM;
+    if (!make_room(streams))
+        return RUSM_ENOMEM;
+    return rusm__ledger_fits(guest, RUSM__WEIGHT_STREAM_END) ? RUSM_OK : RUSM_ETOOBIG;
 }
 
 static uint32_t refuse(struct rusm__guest *guest, int code) {
+    if (code == RUSM_ETOOBIG)
+        return rusm__ledger_trap(guest, RUSM__WEIGHT_STREAM_END);
     if (code == RUSM_ELIMIT)
         return rusm__hostcall_trap(
             guest,
@@ -161,12 +165,15 @@ static uint32_t check(struct rusm__guest *guest, size_t len) {
             "a chunk of %zu bytes is over the limit of %llu (`max-message-bytes` under "
             "[capabilities.%s])",
             len, (unsigned long long)guest->profile->max_message_bytes, guest->profile->name);
+    if (!rusm__ledger_fits(guest, len))
+        return rusm__ledger_trap(guest, len);
     if (is_too_much(guest, len))
         return rusm__hostcall_trap(
             guest,
             "with a chunk of %zu bytes its streams would hold more than %llu "
             "that nobody has read (`mailbox-bytes` under [capabilities.%s])",
             len, (unsigned long long)rusm__mailbox_bytes_of(guest), guest->profile->name);
+    streams_of(guest)->wrote_large |= len > RUSM_STREAM_BYTES;
     return RUSM__CALL_PENDING;
 }
 

@@ -80,6 +80,10 @@ static bool is_too_heavy(struct rusm__guest *guest, size_t more, uint64_t now) {
     return timers->bytes + more > limit;
 }
 
+void rusm__timers_sweep(struct rusm__guest *guest) {
+    sweep(&rusm__calls_of(guest)->timers, rusm__clock_ns());
+}
+
 static uint32_t refuse(struct rusm__guest *guest, int code) {
     if (code == RUSM_ELIMIT)
         return rusm__hostcall_trap(guest,
@@ -103,6 +107,8 @@ uint32_t rusm__actor_send_after(struct rusm__guest *guest, uint64_t to, uint64_t
                                    "`mailbox-bytes` under [capabilities.%s] allows no %zu more",
                                    (unsigned long long)timers->bytes, guest->profile->name,
                                    message.len);
+    if (!rusm__ledger_fits(guest, message.len + RUSM__WEIGHT_TIMER))
+        return rusm__ledger_trap(guest, message.len + RUSM__WEIGHT_TIMER);
     if (rusm__mail_copy(guest, message, &msg) != RUSM__CALL_OK)
         return RUSM__CALL_TRAP;
     struct rusm__guest_timer item = {.handle = timers->next_handle,

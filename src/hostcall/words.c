@@ -3,10 +3,20 @@
 
 #include <stdio.h>
 
+#include "hostcall/hostcall_impl.h"
 #include "proc/proc.h"
 
-bool rusm__words_are_full(const struct rusm__guest *guest) {
-    return rusm__proc_word_count(guest->proc) >= guest->profile->max_names;
+bool rusm__words_are_full(struct rusm__guest *guest) {
+    struct rusm__calls *calls = rusm__calls_of(guest);
+    calls->words = rusm__proc_word_count(guest->proc);
+    return calls->words >= guest->profile->max_names;
+}
+
+/* If that word is refused after all, it is on the ledger until words are counted again. */
+bool rusm__words_fit(struct rusm__guest *guest) {
+    bool fits = rusm__ledger_fits(guest, RUSM__WEIGHT_WORD);
+    rusm__calls_of(guest)->words += fits;
+    return fits;
 }
 
 size_t rusm__words_limit_text(const struct rusm__guest *guest, char out_text[RUSM__WORDS_TEXT]) {

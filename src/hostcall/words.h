@@ -13,7 +13,11 @@
 /* Room for rusm__words_limit_text; a profile's name has at most 128 bytes. */
 #define RUSM__WORDS_TEXT 256u
 
-bool rusm__words_are_full(const struct rusm__guest *guest);
+/* Counts them, for the ledger too. */
+bool rusm__words_are_full(struct rusm__guest *guest);
+
+/* After that: one more fits into what the host may hold for the guest. */
+bool rusm__words_fit(struct rusm__guest *guest);
 
 /* "holds 64 names and tags, the limit of `max-names` under [capabilities.x]". Returns its length.
  */

@@ -10,7 +10,7 @@
 #define SHARED_LIMITS                                                                              \
     .max_message_bytes = 16u * 1024 * 1024, .mailbox_bytes = 64u * 1024 * 1024,                    \
     .mailbox_messages = 65536, .mailbox_policy = RUSM__MAILBOX_REFUSE, .max_children = 1024,       \
-    .max_names = 256, .max_timers = 4096, .max_streams = 256
+    .max_names = 256, .max_timers = 4096, .max_streams = 256, .max_host_mb = 128
 
 static const struct rusm__manifest_profile builtin[] = {
     {.name = "sandboxed", .inherits = "sandboxed", .limits = {SHARED_LIMITS, .max_memory_mb = 64}},

@@ -407,7 +407,8 @@ static const struct rusm__key capability[] = {
               "MiB of each linear memory, inclusive; growth beyond is denied."),
     [RUSM__CAPABILITY_MAX_HOST_MB] =
         LIMIT("max-host-mb", max_host_mb, 1, 4096,
-              "MiB that the host may hold for the process: tables, stack, buffers, timers, names."),
+              "MiB that the host may hold for the process because of its own acts: stack, tables, "
+              "stash, timers, names, monitors, streams, messages that wait for room."),
     [RUSM__CAPABILITY_MAX_MESSAGE_BYTES] =
         LIMIT("max-message-bytes", max_message_bytes, 1, GIB,
               "Bytes of one message that the guest sends; a longer one traps it."),
@@ -423,7 +424,7 @@ static const struct rusm__key capability[] = {
          .used_by = NODES,
          .standard = "as the base",
          .meaning = "What a full mailbox does with one more message. A refused message is "
-                    "dropped, counted, and logged once per cause."},
+                    "dropped, counted, and logged once per cause; see *Limits*."},
     [RUSM__CAPABILITY_MAX_CHILDREN] = LIMIT("max-children", max_children, 0, 1000000,
                                             "Processes that it has spawned and that are alive."),
     [RUSM__CAPABILITY_MAX_NAMES] =

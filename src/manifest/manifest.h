@@ -144,7 +144,7 @@ struct rusm__limits {
     uint64_t cpu_ms;        /* 0: no limit */
     uint64_t deadline_ms;   /* 0: no limit */
     uint32_t max_memory_mb; /* of each linear memory, inclusive */
-    uint32_t max_host_mb;   /* 0: no sum limit */
+    uint32_t max_host_mb;
     uint32_t mailbox_messages;
     enum rusm__mailbox_policy mailbox_policy;
     uint32_t max_children; /* alive at once */

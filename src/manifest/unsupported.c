@@ -67,15 +67,6 @@ static bool uses_bridges(const void *object) {
     return ((const struct rusm__manifest_profile *)object)->bridges.count != 0;
 }
 
-static bool uses_mailbox_policy(const void *object) {
-    const struct rusm__manifest_profile *profile = object;
-    return profile->limits.mailbox_policy != RUSM__MAILBOX_REFUSE;
-}
-
-static bool uses_max_host_mb(const void *object) {
-    return ((const struct rusm__manifest_profile *)object)->limits.max_host_mb != 0;
-}
-
 /* ---- the table ---- */
 
 static const struct rusm__feature features[] = {
@@ -93,10 +84,6 @@ static const struct rusm__feature features[] = {
     {&rusm__component_keys, RUSM__COMPONENT_DYNAMIC, "`dynamic`", NODES, is_dynamic},
     {&rusm__capability_keys, RUSM__CAPABILITY_BRIDGES, "`bridges`", NODES | RUSM__FOR_BUILD,
      uses_bridges},
-    {&rusm__capability_keys, RUSM__CAPABILITY_MAILBOX_POLICY,
-     "a `mailbox-policy` other than `refuse`", NODES, uses_mailbox_policy},
-    {&rusm__capability_keys, RUSM__CAPABILITY_MAX_HOST_MB, "`max-host-mb`", NODES,
-     uses_max_host_mb},
 };
 
 const struct rusm__feature *rusm__feature_at(size_t index) {

@@ -70,6 +70,20 @@ static int fill_preopens(rusm_node *node, struct rusm__member *member) {
     return code;
 }
 
+static rusm_mailbox_policy policy_of(enum rusm__mailbox_policy policy) {
+    switch (policy) {
+    case RUSM__MAILBOX_REFUSE:
+        return RUSM_MAILBOX_REFUSE;
+    case RUSM__MAILBOX_DROP_OLDEST:
+        return RUSM_MAILBOX_DROP_OLDEST;
+    case RUSM__MAILBOX_BLOCK_SENDER:
+        return RUSM_MAILBOX_BLOCK_SENDER;
+    case RUSM__MAILBOX_EXIT:
+        return RUSM_MAILBOX_EXIT;
+    }
+    return RUSM_MAILBOX_DEFAULT;
+}
+
 /* A limit that the file sets holds for requests too. */
 static uint64_t for_requests(const struct rusm__manifest_profile *profile,
                              enum rusm__capability_key key, uint64_t set, uint64_t otherwise) {
@@ -94,8 +108,10 @@ static int fill_profile(rusm_node *node, struct rusm__member *member) {
         .deadline_ms = limits->deadline_ms,
         .request_deadline_ms = for_requests(from, RUSM__CAPABILITY_DEADLINE_MS, limits->deadline_ms,
                                             RUSM__REQUEST_DEADLINE_MS),
+        .max_host_bytes = (uint64_t)limits->max_host_mb << 20,
         .mailbox_messages = limits->mailbox_messages,
         .mailbox_bytes = limits->mailbox_bytes,
+        .mailbox_policy = policy_of(limits->mailbox_policy),
         .max_children = limits->max_children,
         .max_names = limits->max_names,
         .max_timers = limits->max_timers,

@@ -25,11 +25,29 @@ static void add_memory_limit(const struct rusm__body *body, struct rusm__buf *te
                    mib_up(body->denied_bytes), mib_up(profile->max_memory_bytes), profile->name);
 }
 
+static void add_table_limit(const struct rusm__body *body, struct rusm__buf *text) {
+    const struct rusm__profile *profile = body->guest.profile;
+    rusm__buf_addf(text,
+                   RUSM__REASON_MEMORY
+                   ": wanted a table of %llu KiB, and tables have at most %u elements",
+                   (unsigned long long)(body->denied_table_bytes >> 10), RUSM__TABLE_ELEMENTS);
+    if (profile->max_host_bytes)
+        rusm__buf_addf(text,
+                       " and %llu MiB with all else that the host holds (`max-host-mb` under "
+                       "[capabilities.%s])",
+                       mib_up(profile->max_host_bytes), profile->name);
+}
+
 static void add_pool_limit(const struct rusm__body *body, struct rusm__buf *text) {
     const struct rusm__sandbox *sandbox = body->guest.component->sandbox;
     rusm__buf_addf(text, "no free slot for an instance with %zu guests alive; ",
                    rusm__sandbox_live(sandbox));
     rusm__pools_remedy(&sandbox->pools, sandbox->setting, text);
+}
+
+/* It names the limit itself. */
+static bool is_limit(const char *cause) {
+    return rusm__reason_is(cause, strlen(cause), RUSM__REASON_MEMORY);
 }
 
 static void add_cause(const struct rusm__body *body, int kind, const char *cause,
@@ -40,8 +58,10 @@ static void add_cause(const struct rusm__body *body, int kind, const char *cause
     }
     if (kind == RUSM_ENGINE_ERROR_POOL) {
         add_pool_limit(body, text);
-    } else if (body->denied_bytes && kind <= RUSM_ENGINE_ERROR_START) {
+    } else if (body->denied_bytes && kind <= RUSM_ENGINE_ERROR_START && !is_limit(cause)) {
         add_memory_limit(body, text);
+    } else if (body->denied_table_bytes && kind <= RUSM_ENGINE_ERROR_START && !is_limit(cause)) {
+        add_table_limit(body, text);
     } else {
         rusm__buf_add_str(text, cause);
         return;

@@ -20,7 +20,9 @@
 #include "proc/proc.h"
 #include "sandbox/lines.h"
 
-#define UNWINDS_MAX 64 /* resumes that a stopped instance gets before it is dropped as it is */
+#define TABLE_ELEMENT_BYTES 16u /* the largest kind */
+/* Resumes that a stopped instance gets before it is dropped as it is. */
+#define UNWINDS_MAX 64
 
 static void announce(struct rusm__body *body) {
     const struct rusm__component *component = body->guest.component;
@@ -114,6 +116,24 @@ static rusm_step pause_unit(struct rusm__body *body, rusm_proc *self, rusm_step 
     return step;
 }
 
+static bool is_blocked(struct rusm__body *body) {
+    return body->guest.blocked && body->guest.blocked(&body->guest);
+}
+
+/* A call that returned is not over. An end waits for it too. */
+static rusm_step hold_up(struct rusm__body *body, rusm_proc *self, int outcome) {
+    if (is_end(outcome)) {
+        body->has_returned = true;
+        body->returned = outcome;
+    }
+    return body->guest.is_timed ? pause_unit(body, self, RUSM_STEP_WAIT) : RUSM_STEP_WAIT;
+}
+
+static rusm_step finish(struct rusm__body *body, rusm_proc *self, int outcome) {
+    rusm__crash_settle(body, self, outcome);
+    return RUSM_STEP_EXIT;
+}
+
 static rusm_step run(struct rusm__body *body, rusm_proc *self) {
     rusm_step step;
     int outcome;
@@ -122,12 +142,13 @@ static rusm_step run(struct rusm__body *body, rusm_proc *self) {
     } while (outcome == RUSM_ENGINE_PENDING && work_off_stack(body, self, &step));
     if (outcome == RUSM_ENGINE_PENDING)
         return body->guest.is_timed ? pause_unit(body, self, step) : step;
+    if (outcome != RUSM_ENGINE_TRAPPED && is_blocked(body))
+        return hold_up(body, self, outcome);
     /* Stopped by a tick because somebody ends it: the core comes back with an unwind, and with the
      * reason that a plain exit would not have. */
     if (outcome == RUSM_ENGINE_YIELDED || rusm__crash_is_kill(body, self, outcome))
         return RUSM_STEP_AGAIN;
-    rusm__crash_settle(body, self, outcome);
-    return RUSM_STEP_EXIT;
+    return finish(body, self, outcome);
 }
 
 /* The lane is looked up once: a process does not change schedulers within a step. */
@@ -141,6 +162,10 @@ static rusm_step body_step(rusm_proc *self, void *memory) {
     body->slice = rusm__ticker_now(&sandbox->ticker);
     if (body->guest.is_timed && rusm__unit_enter(&body->unit))
         step = cut_off(body, self);
+    else if (is_blocked(body))
+        step = hold_up(body, self, RUSM_ENGINE_PENDING);
+    else if (body->has_returned)
+        step = finish(body, self, body->returned);
     else if (body->instance || start(body, self))
         step = run(body, self);
     else
@@ -258,6 +283,7 @@ static int spawn_process(struct rusm__body *body, const struct rusm__component_s
         .flags = options->flags | RUSM_SPAWN_LOGGED | RUSM__SPAWN_FOR_GUESTS,
         .mailbox_messages = component->profile->mailbox_messages,
         .mailbox_bytes = component->profile->mailbox_bytes,
+        .mailbox_policy = component->profile->mailbox_policy,
     };
     return rusm_proc_spawn(component->sandbox->runtime, &spawn, out_pid);
 }
@@ -310,18 +336,62 @@ enum rusm__tick rusm__guest_tick(struct rusm__guest *guest) {
         guest->trap_text = "its time is up";
         return RUSM__TICK_STOP;
     }
+    if (guest->blocked)
+        return RUSM__TICK_YIELD;
     return rusm__proc_should_yield(guest->proc) ? RUSM__TICK_YIELD : RUSM__TICK_CONTINUE;
+}
+
+/* ---- the ledger ---- */
+
+uint64_t rusm__guest_own_bytes(const struct rusm__guest *guest) {
+    const struct rusm__body *body = (const struct rusm__body *)(const void *)guest;
+    const struct rusm__sandbox *sandbox = guest->component->sandbox;
+    return sizeof(*body) + sandbox->calls_bytes + sandbox->pools.config.guest_stack_bytes +
+           body->table_bytes;
+}
+
+static uint64_t host_bytes(struct rusm__guest *guest) {
+    const struct rusm__sandbox *sandbox = guest->component->sandbox;
+    return sandbox->guest_held ? sandbox->guest_held(guest) : rusm__guest_own_bytes(guest);
+}
+
+void rusm__guest_get_ledger(struct rusm__guest *guest, struct rusm__ledger *out_ledger) {
+    const struct rusm__body *body = rusm__body_of(guest);
+    *out_ledger = (struct rusm__ledger){
+        .memory_bytes = body->instance ? rusm_engine_instance_memory_bytes(body->instance) : 0,
+        .max_memory_bytes = guest->profile->max_memory_bytes,
+        .host_bytes = host_bytes(guest),
+        .max_host_bytes = guest->profile->max_host_bytes,
+    };
+}
+
+/* ---- growth ---- */
+
+static bool memory_may_grow(struct rusm__body *body, size_t desired) {
+    if (desired <= body->guest.profile->max_memory_bytes)
+        return true;
+    body->denied_bytes = desired;
+    return false;
+}
+
+/* A denied growth costs its guest a comparison; what was granted stays on the ledger until the
+ * guest ends, for tables never shrink. */
+static bool table_may_grow(struct rusm__body *body, size_t current, size_t desired) {
+    uint64_t limit = body->guest.profile->max_host_bytes;
+    uint64_t more = (uint64_t)(desired - current) * TABLE_ELEMENT_BYTES;
+    bool fits =
+        desired <= RUSM__TABLE_ELEMENTS && (!limit || host_bytes(&body->guest) + more <= limit);
+    if (fits)
+        body->table_bytes += more;
+    else
+        body->denied_table_bytes = (uint64_t)desired * TABLE_ELEMENT_BYTES;
+    return fits;
 }
 
 bool rusm__guest_may_grow(struct rusm__guest *guest, uint32_t kind, size_t current,
                           size_t desired) {
-    (void)current;
-    if (kind != 0)
-        return desired <= RUSM__TABLE_ELEMENTS;
-    if (desired <= guest->profile->max_memory_bytes)
-        return true;
-    rusm__body_of(guest)->denied_bytes = desired;
-    return false;
+    struct rusm__body *body = rusm__body_of(guest);
+    return kind == 0 ? memory_may_grow(body, desired) : table_may_grow(body, current, desired);
 }
 
 uint32_t rusm__guest_children(const struct rusm__guest *guest) {

@@ -73,6 +73,7 @@ int rusm__sandbox_open(const struct rusm__sandbox_options *options,
         sandbox->host_data = options->host_data;
         sandbox->calls_bytes = options->calls_bytes;
         sandbox->guest_end = options->guest_end;
+        sandbox->guest_held = options->guest_held;
         sandbox->changed = options->changed;
         sandbox->changed_arg = options->changed_arg;
         sandbox->lane_count = rusm__sched_count(options->runtime);

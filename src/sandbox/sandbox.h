@@ -50,12 +50,14 @@ struct rusm__profile {
      * requests, whose unit is their life. */
     uint64_t cpu_ms, request_cpu_ms;
     uint64_t deadline_ms, request_deadline_ms;
-    uint32_t mailbox_messages; /* 0: the runtime's default */
-    uint64_t mailbox_bytes;    /* 0: the runtime's default */
-    uint32_t max_children;     /* alive at once, spawned by one process */
-    uint32_t max_names;        /* names and tags together */
-    uint32_t max_timers;       /* armed at once */
-    uint32_t max_streams;      /* ends of byte streams, of either kind */
+    uint64_t max_host_bytes;            /* of all else that the host holds for it; 0: no limit */
+    uint32_t mailbox_messages;          /* 0: the runtime's default */
+    uint64_t mailbox_bytes;             /* 0: the runtime's default */
+    rusm_mailbox_policy mailbox_policy; /* 0: the runtime's default */
+    uint32_t max_children;              /* alive at once, spawned by one process */
+    uint32_t max_names;                 /* names and tags together */
+    uint32_t max_timers;                /* armed at once */
+    uint32_t max_streams;               /* ends of byte streams, of either kind */
 };
 
 /* What handlers of requests get where their profile does not say. */
@@ -70,14 +72,18 @@ void rusm__profile_summary(const struct rusm__profile *profile, struct rusm__buf
 
 /* Called by the body when the guest has ended and its instance is gone, before its memory goes. */
 typedef void (*rusm__guest_end)(struct rusm__guest *guest);
+/* What the host holds for the guest, in bytes; on the scheduler that runs it. */
+typedef uint64_t (*rusm__guest_held)(struct rusm__guest *guest);
 
-/* host, host_data, calls_bytes and guest_end are src/hostcall's: rusm__hostcall_fill sets them. */
+/* host, host_data, calls_bytes, guest_end and guest_held are src/hostcall's: rusm__hostcall_fill
+ * sets them. */
 struct rusm__sandbox_options {
     rusm_runtime *runtime;
     const struct rusm__host_calls *host; /* static */
     void *host_data;                     /* handed to host calls as guest->host_data */
     size_t calls_bytes;                  /* size of guest->calls */
     rusm__guest_end guest_end;           /* NULL: nothing to clean up */
+    rusm__guest_held guest_held;         /* NULL: rusm__guest_own_bytes is all */
     const char *cache_dir;               /* NULL: no cache */
     uint32_t max_instances;              /* guests alive at once; 0 = default */
     const char *max_instances_setting;   /* how texts call that limit; NULL = "max_instances" */
@@ -170,6 +176,10 @@ struct rusm__guest {
      * set before PENDING is answered; the body runs it after the instance is suspended and resumes
      * at once when it answers true, or waits when it answers false. */
     bool (*off_stack)(struct rusm__guest *guest);
+    /* A call of it is not over although it returned: the body asks this on the scheduler's own
+     * stack before it lets the guest go on or end, and whenever the process is woken, until it
+     * answers false. NULL: nothing holds it up. */
+    bool (*blocked)(struct rusm__guest *guest);
     const char *trap_text; /* why the last TRAP; static or owned by `calls` */
     bool is_timed;         /* its units of work have a limit */
     bool has_units;        /* and begin and end with messages */
@@ -178,6 +188,21 @@ struct rusm__guest {
 /* The policy behind two entries of the vtable. Called on the guest's stack. */
 enum rusm__tick rusm__guest_tick(struct rusm__guest *guest);
 bool rusm__guest_may_grow(struct rusm__guest *guest, uint32_t kind, size_t current, size_t desired);
+
+/* ---- the ledger ---- */
+
+/* What the sandbox itself holds: the guest's blocks, its stack and its tables. */
+uint64_t rusm__guest_own_bytes(const struct rusm__guest *guest);
+
+struct rusm__ledger {
+    uint64_t memory_bytes;     /* of all its linear memories; after its end, what it had then */
+    uint64_t max_memory_bytes; /* of each */
+    uint64_t host_bytes;       /* everything else that is held because of its own acts */
+    uint64_t max_host_bytes;   /* 0: no limit */
+};
+
+/* On the scheduler that runs it, until guest_end was called. */
+void rusm__guest_get_ledger(struct rusm__guest *guest, struct rusm__ledger *out_ledger);
 
 /* ---- units of work ---- */
 

@@ -23,6 +23,7 @@ struct rusm__sandbox {
     void *host_data;
     size_t calls_bytes;
     rusm__guest_end guest_end;
+    rusm__guest_held guest_held;
     char *setting; /* the name of max_instances in texts */
     struct rusm__lane *lanes;
     uint32_t lane_count;
@@ -61,8 +62,12 @@ struct rusm__body {
     struct rusm__children *siblings; /* of its parent, this one among them; NULL: the node's */
     uint64_t slice;                  /* the clock's ticks when this step began */
     uint64_t denied_bytes;           /* of the last growth of memory that was refused; 0: none */
-    uint32_t unwinds;                /* resumes since it was told to stop */
-    struct rusm__unit unit;          /* if guest.is_timed */
+    uint64_t table_bytes;
+    uint64_t denied_table_bytes; /* of the last growth of a table that was refused; 0: none */
+    int returned;                /* how it ended while a call of it was blocked */
+    bool has_returned;
+    uint32_t unwinds;       /* resumes since it was told to stop */
+    struct rusm__unit unit; /* if guest.is_timed */
     bool announced;
     bool ended;
     _Alignas(16) unsigned char calls[];

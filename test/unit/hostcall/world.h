@@ -191,6 +191,7 @@ struct world_options {
     struct rusm__kv *store;
     uint32_t max_instances; /* 0: 64 */
     enum rusm__log_level level;
+    void (*adjust)(struct rusm__sandbox_options *options); /* before the sandbox is opened */
 };
 
 static void world_start_node(struct world *w, const struct world_options *options) {
@@ -202,6 +203,8 @@ static void world_start_node(struct world *w, const struct world_options *option
         .runtime = w->runtime,
         .max_instances = options->max_instances ? options->max_instances : 64};
     rusm__hostcall_fill(w->hostcall, &sandbox);
+    if (options->adjust)
+        options->adjust(&sandbox);
     struct rusm__buf error;
     rusm__buf_init(&error);
     if (rusm__sandbox_open(&sandbox, &w->sandbox, &error) != RUSM_OK)

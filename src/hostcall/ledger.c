@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+#include "hostcall/ledger.h"
+
+#include "hostcall/hostcall_impl.h"
+#include "proc/proc.h"
+#include "sandbox/reason.h"
+
+/* All but what lies in streams. */
+static uint64_t sum(const struct rusm__guest *guest) {
+    const struct rusm__calls *calls = guest->calls;
+    return rusm__guest_own_bytes(guest) + calls->stash_bytes + calls->front_bytes +
+           calls->timers.bytes + (uint64_t)calls->timers.count * RUSM__WEIGHT_TIMER +
+           (uint64_t)calls->words * RUSM__WEIGHT_WORD +
+           (uint64_t)calls->monitors * RUSM__WEIGHT_MONITOR +
+           (uint64_t)calls->streams.count * RUSM__WEIGHT_STREAM_END + calls->outbox.bytes;
+}
+
+static uint64_t written(struct rusm__guest *guest) {
+    rusm_stream_usage usage = {.size = sizeof(usage)};
+    if (!rusm__calls_of(guest)->streams.count || rusm_stream_get_usage(guest->proc, &usage) < 0)
+        return 0;
+    return usage.written_bytes;
+}
+
+uint64_t rusm__ledger_held(struct rusm__guest *guest) {
+    return sum(guest) + written(guest);
+}
+
+/* To sum up streams means to walk them. As long as nothing large was written to one, each holds at
+ * most its bound, and mostly that is enough to know. */
+static bool fits_surely(const struct rusm__guest *guest, uint64_t more) {
+    const struct rusm__calls *calls = guest->calls;
+    uint64_t most = (uint64_t)calls->streams.count * RUSM_STREAM_BYTES;
+    return !calls->streams.wrote_large &&
+           sum(guest) + most + more <= guest->profile->max_host_bytes;
+}
+
+/* Timers that have fired are in the table until somebody looks. */
+bool rusm__ledger_fits(struct rusm__guest *guest, uint64_t more) {
+    uint64_t limit = guest->profile->max_host_bytes;
+    if (!limit || fits_surely(guest, more) || rusm__ledger_held(guest) + more <= limit)
+        return true;
+    rusm__timers_sweep(guest);
+    return rusm__ledger_held(guest) + more <= limit;
+}
+
+uint32_t rusm__ledger_trap(struct rusm__guest *guest, uint64_t more) {
+    return rusm__hostcall_trap(guest,
+                               RUSM__REASON_MEMORY
+                               ": the host holds %llu bytes for it and may hold %llu, too few for "
+                               "%llu more (`max-host-mb` under [capabilities.%s])",
+                               (unsigned long long)rusm__ledger_held(guest),
+                               (unsigned long long)guest->profile->max_host_bytes,
+                               (unsigned long long)more, guest->profile->name);
+}
