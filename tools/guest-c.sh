@@ -9,11 +9,13 @@
 # wit/runtime) are generated, sources include "process.h" and define exports_process_run(). It
 # imports only what it calls, so a guest that calls nothing of WASI imports rusm:runtime/* alone.
 # The second form makes a wasi:cli command from an ordinary main(). About half a second.
+# With -g among the flags for the compiler the guest keeps what crash reports need to name files
+# and lines; otherwise it keeps the names of functions.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/guest-env.sh"
 
 usage() {
-    sed -n '3,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+    sed -n '3,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
     exit 2
 }
 
@@ -48,7 +50,8 @@ mkdir -p "$(dirname "$out")"
 work=$(mktemp -d "$out.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
-flags=(-std=c17 -O2 -Wall -Wextra -Wl,--strip-debug)
+flags=(-std=c17 -O2 -Wall -Wextra)
+[[ " $* " == *" -g "* ]] || flags+=(-Wl,--strip-debug)
 if [[ -z $command ]]; then
     "$guest_wit_bindgen" c "$wit" --world "$world" --out-dir "$work/gen" >"$work/log" 2>&1 || {
         cat "$work/log" >&2

@@ -79,7 +79,7 @@ build_test() {
     rust "$out/test" "$guest/rust" check peer old status
     for source in "$guest"/c/*.c; do
         c "$out/test/$(basename "$source" .c).wasm" "$source" "$root"/examples/app/c/lib/*.c \
-            -- -I"$root/examples/app/c/lib"
+            -- -g -I"$root/examples/app/c/lib"
     done
     for source in "$guest"/wat/*.wat; do
         cmp -s "$source" "$out/test/$(basename "$source" .wat).wasm" ||

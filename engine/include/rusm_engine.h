@@ -136,6 +136,10 @@ enum rusm_engine_error_kind {
  * the instance. Any out_ may be NULL. RUSM_ESTATE before TRAPPED. */
 int rusm_engine_instance_error(rusm_engine_instance *instance, const char **out_cause,
                                const char **out_backtrace);
+/* One word for it: of a trap "unreachable", "stack-overflow", "memory-out-of-bounds",
+ * "division-by-zero" and so on, else "host-call" (a host call refused to go on), "start", "pool",
+ * "stopped", "engine". Static; NULL before TRAPPED. */
+const char *rusm_engine_instance_trap(const rusm_engine_instance *instance);
 int rusm_engine_instance_exit_status(const rusm_engine_instance *instance);
 /* Bytes of linear memory that the instance has now, all memories together; after its end, those
  * that it had then. */

@@ -9,6 +9,7 @@ use wasmtime::{CodeBuilder, CodeHint, ExternType, Module};
 
 use crate::engine::Engine;
 use crate::error::Failure;
+use crate::symbols::Symbols;
 
 pub enum Code {
     Component(Component),
@@ -19,6 +20,8 @@ pub enum Code {
 pub struct Artifact {
     pub engine: Arc<Engine>,
     pub code: Code,
+    /// What the guest brings along to name places in its source.
+    pub symbols: Option<Arc<Symbols>>,
 }
 
 fn compile(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Code> {
@@ -33,20 +36,30 @@ fn compile(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Code> {
     }
 }
 
+fn obtain(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<(Code, bool)> {
+    let Some(cache) = engine.cache() else {
+        return Ok((compile(engine, wasm)?, false));
+    };
+    let key = cache.key(wasm);
+    if let Some(code) = cache.load(&key, &engine.wasmtime) {
+        return Ok((code, true));
+    }
+    let code = compile(engine, wasm)?;
+    cache.store(&key, &code);
+    Ok((code, false))
+}
+
 impl Artifact {
     /// Compiles, or finds it in the cache; the second value tells which.
     pub fn new(engine: Arc<Engine>, wasm: &[u8]) -> Result<(Artifact, bool), Failure> {
-        let Some(cache) = engine.cache() else {
-            let code = compile(&engine, wasm).map_err(|error| Failure::guest(&error))?;
-            return Ok((Artifact { engine, code }, false));
+        let (code, cached) = obtain(&engine, wasm).map_err(|error| Failure::guest(&error))?;
+        let symbols = Symbols::new(wasm).map(Arc::new);
+        let artifact = Artifact {
+            engine,
+            code,
+            symbols,
         };
-        let key = cache.key(wasm);
-        if let Some(code) = cache.load(&key, &engine.wasmtime) {
-            return Ok((Artifact { engine, code }, true));
-        }
-        let code = compile(&engine, wasm).map_err(|error| Failure::guest(&error))?;
-        cache.store(&key, &code);
-        Ok((Artifact { engine, code }, false))
+        Ok((artifact, cached))
     }
 
     pub fn has_function(&self, name: &str) -> bool {

@@ -167,7 +167,8 @@ fn wasmtime_config(config: &EngineConfig) -> Config {
         .epoch_interruption(true)
         .async_stack_size(config.stack_bytes as usize)
         .max_wasm_stack(config.guest_stack_bytes as usize)
-        .wasm_backtrace_details(WasmBacktraceDetails::Enable)
+        // Frames have function names; files and lines are the business of symbols.rs.
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .native_unwind_info(false);
     wasmtime
 }

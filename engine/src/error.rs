@@ -4,10 +4,13 @@
 
 use std::any::Any;
 use std::cell::OnceCell;
-use std::ffi::{CString, c_char, c_int};
+use std::ffi::{CStr, CString, c_char, c_int};
 use std::fmt;
+use std::sync::Arc;
 
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
+
+use crate::symbols::Symbols;
 
 // The codes of include/rusm/error.h that this border uses.
 pub const OK: c_int = 0;
@@ -107,6 +110,7 @@ pub enum Kind {
 pub struct Fault {
     kind: Kind,
     error: Option<wasmtime::Error>,
+    symbols: Option<Arc<Symbols>>,
     text: String,
     cause: OnceCell<CString>,
     backtrace: OnceCell<Option<CString>>,
@@ -117,6 +121,7 @@ impl Fault {
         Fault {
             kind,
             error,
+            symbols: None,
             text,
             cause: OnceCell::new(),
             backtrace: OnceCell::new(),
@@ -128,8 +133,14 @@ impl Fault {
     }
 
     /// `starting`: the entry had not been reached yet.
-    pub fn from_error(error: wasmtime::Error, starting: bool) -> Fault {
-        Fault::with(classify(&error, starting), Some(error), String::new())
+    pub fn from_error(
+        error: wasmtime::Error,
+        starting: bool,
+        symbols: Option<Arc<Symbols>>,
+    ) -> Fault {
+        let kind = classify(&error, starting);
+        let fault = Fault::with(kind, Some(error), String::new());
+        Fault { symbols, ..fault }
     }
 
     pub fn from_panic(payload: &(dyn Any + Send)) -> Fault {
@@ -143,6 +154,24 @@ impl Fault {
         self.kind
     }
 
+    /// One word for what it was: of the trap, or of what else ended it.
+    pub fn word(&self) -> &'static CStr {
+        let error = match self.kind {
+            Kind::Trap => self.error.as_ref(),
+            Kind::Start => return c"start",
+            Kind::Pool => return c"pool",
+            Kind::Stopped => return c"stopped",
+            Kind::Host => return c"engine",
+        };
+        let trap = error.and_then(|error| error.downcast_ref::<Trap>());
+        let stop = error.and_then(|error| error.downcast_ref::<Stop>());
+        match (trap, stop) {
+            (Some(trap), _) => trap_word(*trap),
+            (None, Some(_)) => c"host-call",
+            (None, None) => c"error",
+        }
+    }
+
     pub fn cause(&self) -> &CString {
         self.cause.get_or_init(|| match &self.error {
             Some(error) => c_text(&cause_text(error)),
@@ -153,7 +182,8 @@ impl Fault {
     pub fn backtrace(&self) -> Option<&CString> {
         let make = || {
             let trace = self.error.as_ref()?.downcast_ref::<WasmBacktrace>()?;
-            (!trace.frames().is_empty()).then(|| c_text(&frame_lines(&trace.to_string())))
+            let lines = || frame_lines(trace, self.symbols.as_deref());
+            (!trace.frames().is_empty()).then(|| c_text(&lines()))
         };
         self.backtrace.get_or_init(make).as_ref()
     }
@@ -178,6 +208,24 @@ fn classify(error: &wasmtime::Error, starting: bool) -> Kind {
         return Kind::Start;
     }
     Kind::Trap
+}
+
+/// The traps of WebAssembly's core; of others, the cause says more.
+fn trap_word(trap: Trap) -> &'static CStr {
+    match trap {
+        Trap::StackOverflow => c"stack-overflow",
+        Trap::MemoryOutOfBounds => c"memory-out-of-bounds",
+        Trap::HeapMisaligned => c"misaligned",
+        Trap::TableOutOfBounds => c"table-out-of-bounds",
+        Trap::IndirectCallToNull => c"indirect-call-to-null",
+        Trap::BadSignature => c"bad-signature",
+        Trap::IntegerOverflow => c"integer-overflow",
+        Trap::IntegerDivisionByZero => c"division-by-zero",
+        Trap::BadConversionToInteger => c"bad-conversion-to-integer",
+        Trap::UnreachableCodeReached => c"unreachable",
+        Trap::CannotEnterComponent => c"cannot-enter-component",
+        _ => c"trap",
+    }
 }
 
 /// The cause alone: what lies at the bottom, without the back-trace that Wasmtime puts on top.
@@ -214,24 +262,29 @@ fn one_line(text: &str) -> String {
         .join("; ")
 }
 
-/// Wasmtime prints a head line, then frames whose place in the source may stand on lines of their
-/// own; here a frame is one line, an inlined one too.
-fn frame_lines(display: &str) -> String {
+/// One line a frame, and one for each call that was inlined into it. Wasmtime prints a head line
+/// and then the frames with demangled names; where the source is known, that is said instead.
+fn frame_lines(trace: &WasmBacktrace, symbols: Option<&Symbols>) -> String {
+    let display = trace.to_string();
     let mut lines: Vec<String> = Vec::new();
-    for line in display.lines().skip(1).map(str::trim) {
-        match (
-            line.starts_with("at "),
-            line.strip_prefix("- "),
-            lines.last_mut(),
-        ) {
-            (true, _, Some(last)) => {
-                last.push(' ');
-                last.push_str(line);
+    for (frame, line) in trace.frames().iter().zip(display.lines().skip(1)) {
+        let offset = frame.module_offset();
+        let known = symbols
+            .zip(offset)
+            .map(|(symbols, offset)| symbols.find(offset));
+        let mut known = known.unwrap_or_default().into_iter();
+        let line = line.trim();
+        lines.push(match (line.split_once(" - "), known.next()) {
+            (Some((place, own)), Some(known)) => {
+                let name = known.function.unwrap_or_else(|| own.to_owned());
+                format!("{place} - {name}{}", known.source)
             }
-            (_, Some(inlined), _) => lines.push(format!("   inlined: {inlined}")),
-            _ if line.is_empty() => {}
-            _ => lines.push(line.to_owned()),
-        }
+            _ => line.to_owned(),
+        });
+        lines.extend(known.map(|place| {
+            let name = place.function.as_deref().unwrap_or("(unknown)");
+            format!("   inlined into {name}{}", place.source)
+        }));
     }
     lines.join("\n")
 }
@@ -248,15 +301,6 @@ pub fn panic_text(payload: &(dyn Any + Send)) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn frames_become_one_line_each() {
-        let display = "error while executing at wasm backtrace:\n    0:   0x1a - m!f\n           \
-                       at src/a.rs:1:2\n                 - g\n           at src/b.rs:3\n    1: 0x2 - m!h";
-        let lines = frame_lines(display);
-        let expected = "0:   0x1a - m!f at src/a.rs:1:2\n   inlined: g at src/b.rs:3\n1: 0x2 - m!h";
-        assert_eq!(lines, expected);
-    }
 
     #[test]
     fn causes_are_one_line() {

@@ -386,7 +386,7 @@ impl Instance {
             Ok(Poll::Pending) => {}
             Ok(Poll::Ready(Ok(Ended::Done))) => self.settle(Outcome::Done),
             Ok(Poll::Ready(Ok(Ended::CommandFailed))) => self.settle(Outcome::Exited(1)),
-            Ok(Poll::Ready(Err(failed))) => self.settle(failure(failed)),
+            Ok(Poll::Ready(Err(failed))) => self.settle(failure(failed, self.shared.prepared())),
             Err(panic) => self.settle(Outcome::Trapped(Fault::from_panic(&*panic))),
         }
     }
@@ -451,10 +451,13 @@ impl Instance {
     }
 }
 
-fn failure(failed: Failed) -> Outcome {
+fn failure(failed: Failed, prepared: &Prepared) -> Outcome {
     match failed.error.downcast_ref::<wasmtime_wasi::I32Exit>() {
         Some(exit) => Outcome::Exited(exit.0),
-        None => Outcome::Trapped(Fault::from_error(failed.error, failed.starting)),
+        None => {
+            let symbols = prepared.symbols();
+            Outcome::Trapped(Fault::from_error(failed.error, failed.starting, symbols))
+        }
     }
 }
 

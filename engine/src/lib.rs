@@ -19,6 +19,7 @@ mod prepare;
 mod reactor;
 mod slots;
 mod stacks;
+mod symbols;
 mod wake;
 mod wasi;
 
@@ -510,6 +511,15 @@ pub unsafe extern "C" fn rusm_engine_instance_error(
         }
         fault.map_or(ESTATE, |fault| fault.kind() as c_int)
     })
+}
+
+/// # Safety
+/// See the head of this file.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rusm_engine_instance_trap(instance: *const Instance) -> *const c_char {
+    // SAFETY: see the head of this file.
+    let fault = unsafe { instance.as_ref() }.and_then(Instance::fault);
+    fault.map_or(std::ptr::null(), |fault| fault.word().as_ptr())
 }
 
 /// # Safety

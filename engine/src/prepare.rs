@@ -15,6 +15,7 @@ use crate::engine::Engine;
 use crate::error::{EGUEST, EINVAL, Failure};
 use crate::imports;
 use crate::instance::State;
+use crate::symbols::Symbols;
 use crate::wasi::Grants;
 
 /// `enum rusm_engine_entry`.
@@ -44,6 +45,7 @@ pub struct Prepared {
     engine: Arc<Engine>,
     entry: Entry,
     grants: Grants,
+    symbols: Option<Arc<Symbols>>,
     /// 0: Wasmtime's default. Relaxed: it is set before the first instance is started.
     call_bytes: AtomicUsize,
 }
@@ -64,6 +66,7 @@ impl Prepared {
             engine,
             entry,
             grants,
+            symbols: artifact.symbols.clone(),
             call_bytes: AtomicUsize::new(0),
         })
     }
@@ -86,6 +89,10 @@ impl Prepared {
 
     pub fn grants(&self) -> &Grants {
         &self.grants
+    }
+
+    pub fn symbols(&self) -> Option<Arc<Symbols>> {
+        self.symbols.clone()
     }
 
     pub fn set_call_bytes(&self, bytes: usize) {

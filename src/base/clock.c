@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The clocks. The three used here cannot fail on Linux with a valid pointer, so the result of
+/* The clocks. Those used here cannot fail on Linux with a valid pointer, so the result of
  * clock_gettime is not looked at; a failure would leave zero, which is in the past. */
 #include "base/clock.h"
 
@@ -19,6 +19,10 @@ uint64_t rusm__clock_ns(void) {
 
 uint64_t rusm_now_ns(void) {
     return read_ns(CLOCK_MONOTONIC);
+}
+
+uint64_t rusm__clock_coarse_ns(void) {
+    return read_ns(CLOCK_MONOTONIC_COARSE);
 }
 
 uint64_t rusm__clock_thread_cpu_ns(void) {

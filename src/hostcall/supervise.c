@@ -22,17 +22,22 @@
 
 struct supervised {
     struct rusm__component *component;
+    uint32_t starts; /* so far */
     struct rusm__family family;
 };
 
 /* ---- on the scheduler of the supervisor ---- */
 
 static int start(rusm_proc *self, void *arg, rusm_spawn_options *spawn, rusm_pid *out_pid) {
-    const struct supervised *child = arg;
+    struct supervised *child = arg;
     (void)self;
-    struct rusm__component_spawn options = {
-        .out_monitor = spawn->out_monitor, .flags = spawn->flags, .family = child->family};
-    return rusm__component_spawn(child->component, &options, out_pid);
+    struct rusm__component_spawn options = {.out_monitor = spawn->out_monitor,
+                                            .flags = spawn->flags,
+                                            .family = child->family,
+                                            .restarts = child->starts};
+    int code = rusm__component_spawn(child->component, &options, out_pid);
+    child->starts += code == RUSM_OK;
+    return code;
 }
 
 static void drop(void *arg) {
@@ -60,6 +65,7 @@ static struct supervised *new_child(struct rusm__guest *guest, struct rusm__comp
     if (!child)
         return NULL;
     child->component = component;
+    child->starts = 0;
     if (rusm__guest_family(guest, &child->family))
         return child;
     rusm__mem_free(child);

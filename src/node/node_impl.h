@@ -38,6 +38,7 @@ struct rusm__member {
 /* A component that is kept running. */
 struct rusm__resident {
     const struct rusm__member *member;
+    uint32_t starts; /* so far; the supervisor's */
     int code; /* of its latest start; written by the supervisor, and published to who boots by
                * rusm_supervisor_ready */
 };

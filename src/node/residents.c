@@ -51,9 +51,10 @@ static int start_resident(rusm_proc *self, void *arg, rusm_spawn_options *spawn,
                           rusm_pid *out_pid) {
     (void)self;
     struct rusm__resident *resident = arg;
-    struct rusm__component_spawn options = {.out_monitor = spawn->out_monitor,
-                                            .flags = spawn->flags};
+    struct rusm__component_spawn options = {
+        .out_monitor = spawn->out_monitor, .flags = spawn->flags, .restarts = resident->starts};
     resident->code = rusm__component_spawn(resident->member->component, &options, out_pid);
+    resident->starts += resident->code == RUSM_OK;
     return resident->code;
 }
 

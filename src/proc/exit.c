@@ -38,7 +38,7 @@ static void log_end(const rusm_proc *self) {
     enum rusm__log_level level = self->exit_kind == RUSM_EXIT_NORMAL   ? RUSM__LOG_INFO
                                  : self->exit_kind == RUSM_EXIT_KILLED ? RUSM__LOG_WARN
                                                                        : RUSM__LOG_ERROR;
-    if ((level != RUSM__LOG_ERROR && !self->logged) || !rusm__log_wants(level)) {
+    if ((level != RUSM__LOG_ERROR && !self->logged) || self->muted || !rusm__log_wants(level)) {
         return;
     }
     const char *text = self->exit_reason ? self->exit_reason->text : "";

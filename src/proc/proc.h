@@ -35,6 +35,15 @@ rusm_msg *rusm__proc_receive(rusm_proc *self);
 /* The body of the running process, and its label ("" if none). */
 void *rusm__proc_body(rusm_proc *self);
 
+/* What the log calls it. */
+const char *rusm__proc_label(const rusm_proc *self);
+
+/* How the running process is about to end: the kind, NORMAL as long as nothing is known, and the
+ * text, "" if there is none. */
+rusm_exit_kind rusm__proc_exit(const rusm_proc *self, const char **out_text);
+/* No line about its end: it is counted somewhere else. */
+void rusm__proc_mute(rusm_proc *self);
+
 /* The running process' mailbox holds bytes of this much (see process-info). */
 uint32_t rusm__proc_mail_depth(const rusm_proc *self);
 

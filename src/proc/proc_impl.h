@@ -69,6 +69,7 @@ struct rusm_proc {
 
     /* The process itself. */
     bool logged;
+    bool muted;        /* its end is not told to the log */
     uint8_t stop_turn; /* enum rusm__stop_turn; set before it is published, then read by anyone */
     bool for_guests;   /* RUSM__SPAWN_FOR_GUESTS; likewise */
     bool doomed;       /* to end: `exit_kind` and `exit_reason` say why */

@@ -39,6 +39,19 @@ bool rusm_proc_should_yield(const rusm_proc *self) {
            (++local->checks % LOOK_EVERY == 0 && rusm__sched_has_work(sched));
 }
 
+const char *rusm__proc_label(const rusm_proc *self) {
+    return rusm__proc_name(self);
+}
+
+rusm_exit_kind rusm__proc_exit(const rusm_proc *self, const char **out_text) {
+    *out_text = self->exit_reason ? self->exit_reason->text : "";
+    return (rusm_exit_kind)self->exit_kind;
+}
+
+void rusm__proc_mute(rusm_proc *self) {
+    self->muted = true;
+}
+
 uint32_t rusm__proc_mail_depth(const rusm_proc *self) {
     return rusm__mailbox_depth(&self->mailbox);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Why a guest ended: from what the engine says to the reason that the core keeps, and to the log.
+/* Why a guest ended: from what the engine says to the reason that the core keeps.
  * Runs on the scheduler's own stack. */
 #include "sandbox/sandbox_impl.h"
 
@@ -7,9 +7,7 @@
 
 #include "rusm/error.h"
 
-#include "base/log.h"
 #include "proc/proc.h"
-#include "sandbox/lines.h"
 #include "sandbox/reason.h"
 
 static unsigned long long mib_up(uint64_t bytes) {
@@ -70,24 +68,13 @@ static void add_cause(const struct rusm__body *body, int kind, const char *cause
         rusm__buf_addf(text, ": %s", cause);
 }
 
-/* The line about the end is the core's. */
-static void crash(struct rusm__body *body, rusm_proc *self, const char *text,
-                  const char *backtrace) {
-    if (backtrace)
-        rusm__line_trace(body->guest.pid, body->guest.component->name, backtrace);
-    rusm_proc_set_exit(self, RUSM_EXIT_CRASHED, text);
-}
-
 static void settle_trap(struct rusm__body *body, rusm_proc *self) {
     const char *cause = "";
-    const char *backtrace = "";
-    /* Reading symbols takes its time: nobody pays for a trace that is not written down. */
-    bool told = rusm__log_wants(RUSM__LOG_ERROR);
-    int kind = rusm_engine_instance_error(body->instance, &cause, told ? &backtrace : NULL);
+    int kind = rusm_engine_instance_error(body->instance, &cause, NULL);
     struct rusm__buf text;
     rusm__buf_init(&text);
     add_cause(body, kind, cause ? cause : "", &text);
-    crash(body, self, rusm__buf_cstr(&text), backtrace);
+    rusm_proc_set_exit(self, RUSM_EXIT_CRASHED, rusm__buf_cstr(&text));
     rusm__buf_fini(&text);
 }
 
@@ -98,7 +85,7 @@ static void settle_exit(struct rusm__body *body, rusm_proc *self) {
     struct rusm__buf text;
     rusm__buf_init(&text);
     rusm__buf_addf(&text, "exit status %d", status);
-    crash(body, self, rusm__buf_cstr(&text), NULL);
+    rusm_proc_set_exit(self, RUSM_EXIT_CRASHED, rusm__buf_cstr(&text));
     rusm__buf_fini(&text);
 }
 
@@ -118,15 +105,15 @@ void rusm__crash_overtime(struct rusm__body *body, rusm_proc *self) {
     struct rusm__buf text;
     rusm__buf_init(&text);
     rusm__unit_explain(&body->unit, body->guest.profile, &text);
-    crash(body, self, rusm__buf_cstr(&text), NULL);
+    rusm_proc_set_exit(self, RUSM_EXIT_CRASHED, rusm__buf_cstr(&text));
     rusm__buf_fini(&text);
 }
 
-void rusm__crash_no_memory(struct rusm__body *body, rusm_proc *self, const char *what) {
+void rusm__crash_no_memory(rusm_proc *self, const char *what) {
     struct rusm__buf text;
     rusm__buf_init(&text);
     rusm__buf_addf(&text, "no memory for %s", what);
-    crash(body, self, rusm__buf_cstr(&text), NULL);
+    rusm_proc_set_exit(self, RUSM_EXIT_CRASHED, rusm__buf_cstr(&text));
     rusm__buf_fini(&text);
 }
 

@@ -46,6 +46,8 @@ static void end(struct rusm__body *body) {
     if (body->ended)
         return;
     body->ended = true;
+    if (guest->proc)
+        rusm__report_end(body, guest->proc);
     if (body->instance)
         rusm_engine_drop(body->instance);
     body->instance = NULL;
@@ -110,7 +112,7 @@ static rusm_step pause_unit(struct rusm__body *body, rusm_proc *self, rusm_step 
     if (rusm__unit_look(&body->unit))
         return cut_off(body, self);
     if (step == RUSM_STEP_WAIT && rusm__unit_arm(&body->unit, self) < 0) {
-        rusm__crash_no_memory(body, self, "the deadline of a wait");
+        rusm__crash_no_memory(self, "the deadline of a wait");
         return RUSM_STEP_EXIT;
     }
     return step;
@@ -169,7 +171,7 @@ static rusm_step body_step(rusm_proc *self, void *memory) {
     else if (body->instance || start(body, self))
         step = run(body, self);
     else
-        rusm__crash_no_memory(body, self, "an instance");
+        rusm__crash_no_memory(self, "an instance");
     if (step == RUSM_STEP_EXIT)
         end(body);
     rusm__ticker_leave(lane);
@@ -265,6 +267,7 @@ static struct rusm__body *new_body(struct rusm__component *component, bool is_re
     body->guest.host_data = sandbox->host_data;
     body->guest.calls = body->calls;
     set_time(body, is_request);
+    body->born_ns = rusm__clock_coarse_ns();
     return body;
 }
 
@@ -295,6 +298,7 @@ static int spawn_with_permit(struct rusm__component *component,
     if (code == RUSM_OK) {
         /* From here on the connection is the body's, which may be gone when spawn returns. */
         body->guest.connection = options->connection;
+        body->restarts = options->restarts;
         code = spawn_process(body, options, out_pid);
         if (code < 0)
             rusm__children_remove(body->siblings);

@@ -86,6 +86,7 @@ int rusm__sandbox_open(const struct rusm__sandbox_options *options,
         return code;
     }
     pthread_mutex_init(&sandbox->lock, NULL);
+    rusm__reports_init(&sandbox->reports);
     warn_if_lowered(sandbox, options->max_instances);
     *out_sandbox = sandbox;
     return RUSM_OK;
@@ -99,6 +100,7 @@ void rusm__sandbox_close(struct rusm__sandbox *sandbox) {
         rusm__component_free(component);
     }
     rusm__pools_fini(&sandbox->pools);
+    rusm__reports_fini(&sandbox->reports);
     pthread_mutex_destroy(&sandbox->lock);
     free_memory(sandbox);
 }

@@ -141,8 +141,9 @@ struct rusm__component_spawn {
     rusm_pid monitor_by;
     uint64_t monitor_ref;
     uint32_t flags;
-    bool is_request; /* it handles one request: that is its one unit of work */
-    rusm_msg *first; /* first mail; taken on success */
+    bool is_request;   /* it handles one request: that is its one unit of work */
+    uint32_t restarts; /* how often its supervisor has started it before; for crash reports */
+    rusm_msg *first;   /* first mail; taken on success */
     const struct rusm__connection_info
         *connection;            /* one block from rusm__mem_*; taken on success */
     struct rusm__guest *parent; /* counted against its max_children; NULL = the node */

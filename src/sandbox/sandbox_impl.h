@@ -13,6 +13,7 @@
 #include "sandbox/lane.h"
 #include "sandbox/permits.h"
 #include "sandbox/pools.h"
+#include "sandbox/report.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/ticker.h"
 #include "sandbox/unit.h"
@@ -30,6 +31,7 @@ struct rusm__sandbox {
     struct rusm__pools pools;
     struct rusm__ticker ticker;
     struct rusm__permits permits;
+    struct rusm__reports reports;
     void (*changed)(void *arg);
     void *changed_arg;
     _Atomic bool is_watched; /* the next change is to be told */
@@ -51,6 +53,8 @@ struct rusm__component {
     rusm_engine_prepared *prepared; /* NULL for kind HTTP */
     /* any thread: bit i is set once cause i was told */
     _Atomic uint64_t told;
+    struct rusm__allowance reports;
+    _Atomic uint64_t untold; /* crashes since its last report that got none */
 };
 
 /* The body of a process, one block with the state of src/hostcall behind it. Touched by the
@@ -62,6 +66,8 @@ struct rusm__body {
     struct rusm__children *siblings; /* of its parent, this one among them; NULL: the node's */
     uint64_t slice;                  /* the clock's ticks when this step began */
     uint64_t denied_bytes;           /* of the last growth of memory that was refused; 0: none */
+    uint64_t born_ns;                /* of the coarse clock, at its spawn */
+    uint32_t restarts;               /* rusm__component_spawn.restarts */
     uint64_t table_bytes;
     uint64_t denied_table_bytes; /* of the last growth of a table that was refused; 0: none */
     int returned;                /* how it ended while a call of it was blocked */
@@ -85,11 +91,11 @@ void rusm__component_free(struct rusm__component *component);
 
 /* Did this outcome come from outside? Then the killer's reason stands. */
 bool rusm__crash_is_kill(const struct rusm__body *body, const rusm_proc *self, int outcome);
-/* After a resume answered `outcome`, which ends the guest: tell the core and the log why. */
+/* After a resume answered `outcome`, which ends the guest: tell the core why. */
 void rusm__crash_settle(struct rusm__body *body, rusm_proc *self, int outcome);
 /* It could not be stopped in order when its time was up. */
 void rusm__crash_overtime(struct rusm__body *body, rusm_proc *self);
 /* There is no memory for something that it cannot do without. */
-void rusm__crash_no_memory(struct rusm__body *body, rusm_proc *self, const char *what);
+void rusm__crash_no_memory(rusm_proc *self, const char *what);
 
 #endif

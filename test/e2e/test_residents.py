@@ -40,6 +40,12 @@ def one_that_keeps_crashing():
         node.expect_logged("crasher crashed; given up after 3 restarts in 5 s")
         node.get("/check/granted/order").expect(200)
         same(node.errors().count("exit   crasher#"), 4, "deaths")
+        # A report each: the guest was built with -g, so its back-trace names file and line.
+        for restarts in range(4):
+            contains(node.errors(), f"mailbox 0, restarts {restarts}")
+        contains(node.errors(), ": unreachable, lived ")
+        contains(node.errors(), "exports_process_run at ")
+        contains(node.errors(), "crasher.c:6:")
         same(node.stop(), 0, "processes")
 
 
