@@ -2,18 +2,19 @@
 # SPDX-License-Identifier: MIT
 # Build the guests of this repository. Rebuilds only what has changed.
 #
-#   tools/guests.sh [--jobs N] [--out DIR] [app] [hello] [command] [test]
+#   tools/guests.sh [--jobs N] [--out DIR] [app] [hello] [command] [test] [bench]
 #
 # Without names: all of them. DIR is build/guests. What comes out:
 #   app       DIR/app-rust, DIR/app-c: app folders, ready for `rusm serve`
 #   hello     DIR/hello: the smallest app
 #   command   DIR/command: stock commands that know nothing of this node, ready for `rusm run`
 #   test      DIR/test: artefacts that the tests make apps of
+#   bench     DIR/bench: what the benches of guests run
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 usage() {
-    sed -n '3,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+    sed -n '3,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
     exit 2
 }
 
@@ -28,7 +29,7 @@ while [[ ${1:-} == --* ]]; do
     esac
     shift 2
 done
-(($# > 0)) || set -- app hello command test
+(($# > 0)) || set -- app hello command test bench
 
 rust() { # out dir, workspace, names...
     "$root/tools/guest-rust.sh" --jobs "$jobs" --out "$@"
@@ -87,9 +88,17 @@ build_test() {
     done
 }
 
+build_bench() {
+    local bench=$root/bench/wasm source
+    rust "$out/bench" "$bench/rust" ball echo
+    for source in "$bench"/guest/*.wat; do
+        copy "$source" "$out/bench"
+    done
+}
+
 for what in "$@"; do
     case $what in
-    app | hello | command | test) "build_$what" ;;
+    app | hello | command | test | bench) "build_$what" ;;
     *) usage ;;
     esac
 done

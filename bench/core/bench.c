@@ -148,10 +148,20 @@ uint64_t bench_rss_peak(void) {
     return (uint64_t)usage.ru_maxrss * 1024;
 }
 
+/* What kind of processes it was. Of guests: the ceiling of their memory, which decides how they are
+ * kept (src/sandbox/pools.h). */
+static void print_body(const struct bench *bench) {
+    if (bench->scenario->wasm) {
+        printf(" body=wasm-%um", bench->memory_mb);
+    } else {
+        printf(" body=%s", bench->fiber ? "fiber" : "state");
+    }
+}
+
 void bench_report(const struct bench *bench, const struct bench_result *result) {
-    printf("%s%s value=%.2f unit=%s threads=%u body=%s", bench->scenario->name,
-           result->suffix ? result->suffix : "", result->value, result->unit, bench->threads,
-           bench->fiber ? "fiber" : "state");
+    printf("%s%s value=%.2f unit=%s threads=%u", bench->scenario->name,
+           result->suffix ? result->suffix : "", result->value, result->unit, bench->threads);
+    print_body(bench);
     if (bench->scenario->size_name) {
         printf(" %s=%llu", bench->scenario->size_name, (unsigned long long)bench->size);
     }
@@ -183,6 +193,7 @@ void bench_report_rate(const struct bench *bench, double operations, struct benc
 static void wrong_use(const char *program) {
     fprintf(stderr,
             "usage: %s [--threads N] [--body state|fiber] [--seconds S] [--size N]\n"
+            "       of guests, instead of --body: --guest FILE... [--memory-mb N]\n"
             "  N from 1 to 250 threads, S above 0 and up to 3600\n",
             program);
     exit(2);
@@ -197,6 +208,31 @@ static double number(const char *program, const char *text, double least, double
     return value;
 }
 
+/* Options that only benches of guests have. */
+static bool parse_wasm(struct bench *bench, const char *program, const char *key,
+                       const char *value) {
+    if (!bench->scenario->wasm) {
+        return false;
+    }
+    if (strcmp(key, "--memory-mb") == 0) {
+        bench->memory_mb = (uint32_t)number(program, value, 1, 4096);
+        return true;
+    }
+    if (strcmp(key, "--guest") != 0 || bench->guest_count == BENCH_GUESTS) {
+        return false;
+    }
+    bench->guests[bench->guest_count++] = value;
+    return true;
+}
+
+static bool parse_body(struct bench *bench, const char *key, const char *value) {
+    if (bench->scenario->wasm || strcmp(key, "--body") != 0) {
+        return false;
+    }
+    bench->fiber = strcmp(value, "fiber") == 0;
+    return bench->fiber || strcmp(value, "state") == 0;
+}
+
 static void parse(struct bench *bench, int argc, char **argv) {
     for (int i = 1; i < argc; i += 2) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
@@ -206,11 +242,8 @@ static void parse(struct bench *bench, int argc, char **argv) {
             bench->seconds = number(argv[0], value, 1e-3, 3600);
         } else if (strcmp(argv[i], "--size") == 0 && bench->scenario->size_name) {
             bench->size = (uint64_t)number(argv[0], value, 0, 1e9);
-        } else if (strcmp(argv[i], "--body") == 0 && strcmp(value, "fiber") == 0) {
-            bench->fiber = true;
-        } else if (strcmp(argv[i], "--body") == 0 && strcmp(value, "state") == 0) {
-            bench->fiber = false;
-        } else {
+        } else if (!parse_body(bench, argv[i], value) &&
+                   !parse_wasm(bench, argv[0], argv[i], value)) {
             wrong_use(argv[0]);
         }
     }
@@ -222,7 +255,11 @@ int bench_main(int argc, char **argv, const struct bench_scenario *scenario) {
     bench->threads = 2;
     bench->seconds = 1;
     bench->size = scenario->size;
+    bench->memory_mb = 64; /* what a profile has by default */
     parse(bench, argc, argv);
+    if (scenario->wasm && !bench->guest_count) {
+        wrong_use(argv[0]);
+    }
     rusm_runtime_options options = {.size = sizeof(options), .schedulers = bench->threads};
     bench_check(rusm_runtime_start(&options, &bench->rt), "start of the runtime");
     scenario->run(bench);

@@ -23,12 +23,18 @@
 /* Actors count in memory of their own, so that counting does not couple cores. */
 #define BENCH_OWN_LINE _Alignas(128)
 
+enum { BENCH_GUESTS = 4 };
+
 struct bench {
     rusm_runtime *rt;
     uint32_t threads;
     bool fiber;
     double seconds;
     uint64_t size; /* pairs, live processes: what the scenario says */
+    /* --guest FILE, once or more, and --memory-mb N: for the scenarios of bench/wasm */
+    const char *guests[BENCH_GUESTS];
+    uint32_t guest_count;
+    uint32_t memory_mb;
     const struct bench_scenario *scenario;
     BENCH_OWN_LINE _Atomic bool stop;
 };
@@ -37,11 +43,13 @@ struct bench_scenario {
     const char *name;
     const char *size_name; /* key under which size is printed; NULL: the scenario has none */
     uint64_t size;         /* default */
+    bool wasm;             /* its processes are guests: --guest and --memory-mb, no --body */
     void (*run)(struct bench *bench);
 };
 
 /* Parse options, start the runtime, run, stop. Options: --threads N --body state|fiber --seconds S
- * --size N. The value is for main to return. */
+ * --size N; of guests: --guest FILE (up to BENCH_GUESTS times), --memory-mb N. The value is for
+ * main to return. */
 int bench_main(int argc, char **argv, const struct bench_scenario *scenario);
 
 /* End the program unless status is RUSM_OK. */

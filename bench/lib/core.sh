@@ -10,6 +10,8 @@
 # spread_pct is the distance from the lowest to the highest round, in percent of the median. Each
 # run is a process of its own; round 0 warms the machine up and is not counted.
 
+core_rivals="rusm beam" core_bodies="state fiber"
+
 core_lib=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 core_wrong_use() {
@@ -21,7 +23,7 @@ core_wrong_use() {
 core_options() {
     while [ $# -gt 0 ]; do
         case $1 in
-        --peers) core_peers="rusm beam" ;;
+        --peers) core_peers=$core_rivals ;;
         --json) core_json=--json ;;
         --rounds | --seconds)
             [[ ${2:-} =~ ^[0-9]+(\.[0-9]+)?$ ]] || core_wrong_use "$1 needs a number"
@@ -62,7 +64,7 @@ core_round() { # everything once
         for threads in $(core_threads); do
             local options=(--threads "$threads" --seconds "$core_seconds")
             [ "$size" = - ] || options+=(--size "$size")
-            for body in state fiber; do
+            for body in $core_bodies; do
                 core_run "$body" "${options[@]}"
             done
             for peer in $core_peers; do

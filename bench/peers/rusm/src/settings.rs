@@ -8,6 +8,7 @@ pub struct Settings {
     pub threads: usize,
     pub seconds: f64,
     pub size: Option<usize>,
+    pub guests: Vec<String>,
 }
 
 impl Settings {
@@ -17,6 +18,7 @@ impl Settings {
             threads: 2,
             seconds: 1.0,
             size: None,
+            guests: Vec::new(),
         };
         while let Some(key) = args.next() {
             let value = args.next().ok_or(format!("{key} needs a value"))?;
@@ -24,6 +26,7 @@ impl Settings {
             match key.as_str() {
                 "--threads" => settings.threads = value.parse().map_err(wrong)?,
                 "--size" => settings.size = Some(value.parse().map_err(wrong)?),
+                "--guest" => settings.guests.push(value),
                 "--seconds" => {
                     settings.seconds = value.parse().map_err(|_| format!("{key}: not a number"))?
                 }

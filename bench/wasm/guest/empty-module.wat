@@ -1,0 +1,3 @@
+;; SPDX-License-Identifier: MIT
+;; The same as a core module.
+(module (memory (export "memory") 1) (func (export "run")))
