@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* fairness: how guests fare beside guests that never stop computing. --size guests of the second
  * --guest loop on every core. Eight others (rust/ball, the first --guest) each have a player, a
- * native process that sends a ball every millisecond and waits until it comes back. Figures: the
- * 99th percentile of these round trips, and how many there are in a second. */
+ * native process that sleeps for a millisecond, sends a ball and waits until it comes back. The
+ * delay of a trip is all the time beyond that millisecond: until the player is woken, until the
+ * guest runs, until the player has the ball again. Figures: the 99th percentile of the delays, and
+ * how many trips there are in a second. */
 #include <stdlib.h>
 
 #include "wasm.h"
@@ -12,7 +14,7 @@ enum { PLAYERS = 8, PAUSE_NS = 1000000, FOR_EVER = 1 << 30 };
 struct player {
     BENCH_OWN_LINE struct wasm *wasm;
     rusm_pid guest;
-    uint64_t sent_ns; /* 0: no ball is under way */
+    bool playing; /* a ball is under way */
     uint64_t due_ns;
     uint64_t balls;
     struct bench_latency latency;
@@ -27,22 +29,21 @@ static void begin(struct player *player, rusm_proc *self) {
 
 static void come_back(struct player *player) {
     uint64_t now = rusm_now_ns();
-    bench_latency_add(&player->latency, now - player->sent_ns);
+    bench_latency_add(&player->latency, now - player->due_ns);
     player->balls++;
-    player->sent_ns = 0;
+    player->playing = false;
     player->due_ns = now + PAUSE_NS;
 }
 
 static void serve(struct player *player, rusm_proc *self) {
-    uint64_t now = rusm_now_ns();
-    if (player->sent_ns) {
+    if (player->playing) {
         return;
     }
-    if (now < player->due_ns) {
+    if (rusm_now_ns() < player->due_ns) {
         bench_check(rusm_proc_wake_at(self, player->due_ns), "timer");
         return;
     }
-    player->sent_ns = now;
+    player->playing = true;
     wasm_send(player->wasm->bench->rt, player->guest, "the ball", 8);
 }
 
@@ -50,12 +51,13 @@ static rusm_step player_step(rusm_proc *self, void *body) {
     struct player *player = body;
     if (!player->guest) {
         begin(player, self);
+        player->due_ns = rusm_now_ns() + PAUSE_NS;
     }
     for (rusm_msg *msg = rusm_proc_receive(self); msg; msg = rusm_proc_receive(self)) {
         rusm_msg_free(msg);
         come_back(player);
     }
-    if (!player->sent_ns && bench_is_over(player->wasm->bench)) {
+    if (!player->playing && bench_is_over(player->wasm->bench)) {
         rusm_pid_kill(player->wasm->bench->rt, player->guest);
         player->guest = 0;
         return RUSM_STEP_EXIT;

@@ -101,18 +101,15 @@ fn print_rates(name: &str, prepared: &TestPrepared, once: fn(&TestPrepared)) {
     }
 }
 
-/// The two classes of pools: resident slots for guests, batched decommit for tiny memories.
+/// The two classes of slots: 4 GiB each, and 16 MiB close together.
 fn guests(config: &mut EngineConfig) {
     config.max_instances = 64;
-    config.max_core_instances = 256;
     config.max_memories = 64;
 }
 
-fn tiny(config: &mut EngineConfig) {
+fn small(config: &mut EngineConfig) {
     guests(config);
-    config.memory_keep_resident = 0;
-    config.stack_keep_resident = 0;
-    config.decommit_batch = 64;
+    config.max_memory_bytes = 16 << 20;
 }
 
 fn host_calls(engine: &TestEngine) {
@@ -200,7 +197,6 @@ fn engine_start() {
     let begin = Instant::now();
     let engine = TestEngine::with(|config| {
         config.max_instances = 8000;
-        config.max_core_instances = 32000;
         config.max_memories = 8000;
     });
     println!("{:<28} {:.2?}", "engine of 8000 instances", begin.elapsed());
@@ -209,11 +205,11 @@ fn engine_start() {
 
 fn built_in() {
     engine_start();
-    let (tiny, guests) = (TestEngine::with(tiny), TestEngine::with(guests));
+    let (small, guests) = (TestEngine::with(small), TestEngine::with(guests));
     let empty = wat::plain(r#"(func (export "run"))"#);
-    print_rates("empty component", &tiny.prepare(&empty), spawn_empty);
+    print_rates("empty component", &small.prepare(&empty), spawn_empty);
     let module = r#"(module (func (export "run")))"#;
-    print_rates("empty core module", &tiny.prepare(module), spawn_empty);
+    print_rates("empty core module", &small.prepare(module), spawn_empty);
     let echo = wat::component(
         r#"(import "host" "receive" (func $receive (param i32)))
            (import "host" "send" (func $send (param i64 i32 i32)))
@@ -222,10 +218,10 @@ fn built_in() {
              (call $receive (i32.const 16))
              (call $send (i64.const 7) (i32.load (i32.const 16)) (i32.load (i32.const 20))))"#,
     );
-    print_rates("echo in text", &tiny.prepare(&echo), spawn_echo);
+    print_rates("echo in text", &small.prepare(&echo), spawn_echo);
     print_rates(
         "echo in text, it waits",
-        &tiny.prepare(&echo),
+        &small.prepare(&echo),
         spawn_echo_late,
     );
     host_calls(&guests);

@@ -29,21 +29,19 @@ typedef struct rusm_engine_config {
     const char *cache_dir;               /* compiled code; NULL = no cache */
     uint64_t cache_max_bytes;            /* oldest entries are removed above this */
     uint32_t max_instances;              /* guests alive at once: fiber stacks */
-    uint32_t max_core_instances;         /* core instances and tables alive at once */
-    uint32_t max_memories;         /* linear memories alive at once: each takes address space */
+    uint32_t max_memories; /* linear memories alive at once: each takes address space */
+    uint64_t max_mappings; /* of the kernel, that slots and stacks of all engines of this process
+                            * may take together; 0 = no bound */
     uint64_t max_memory_bytes;     /* ceiling of one linear memory in this pool; up to 4 GiB */
     uint32_t table_elements;       /* ceiling of one table */
     uint64_t memory_keep_resident; /* bytes of a slot that stay mapped, zeroed by memset */
-    uint64_t stack_keep_resident;
-    uint32_t decommit_batch;
-    uint32_t stack_bytes;       /* fiber stack: guest and host part */
-    uint32_t guest_stack_bytes; /* the guest's part of it */
-    uint32_t blocking_threads;  /* bound of the WASI reactor's blocking pool */
+    uint32_t stack_bytes;          /* fiber stack: guest and host part */
+    uint32_t guest_stack_bytes;    /* the guest's part of it */
+    uint32_t blocking_threads;     /* bound of the WASI reactor's blocking pool */
 } rusm_engine_config;
 
-/* Make an engine with its pool. Waits (maps address space). RUSM_ECONFIG with a text for numbers
- * that cannot be. Slots that are being cleared are not free yet, so the pool maps
- * decommit_batch memories and tables for each core above what is asked for. */
+/* Make an engine. Its slots and stacks are made when guests need them. Waits for the file system.
+ * RUSM_ECONFIG with a text for numbers that cannot be. */
 int rusm_engine_new(const rusm_engine_config *config, rusm_engine **out_engine, char **out_error);
 /* All instances must have been dropped before. Waits until no host->wake of this engine is under
  * way; none comes after it. */
@@ -52,6 +50,9 @@ void rusm_engine_text_free(char *text);
 /* Why compiled code is not kept although cache_dir was given, or NULL. Lives as long as the
  * engine. To be logged once: without the cache everything works, starts only take longer. */
 const char *rusm_engine_cache_problem(const rusm_engine *engine);
+/* Can the kernel tell which pages of a slot were touched (PAGEMAP_SCAN, Linux 6.7)? 1 or 0. Without
+ * it ended guests' pages go back to the kernel and are faulted in again. */
+int rusm_engine_scans_pages(void);
 /* One epoch tick: guests that run see host->tick soon after. Any thread, async-signal-safe. */
 void rusm_engine_tick(rusm_engine *engine);
 

@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: MIT
-//! An engine: Wasmtime's configuration and pool, the linkers with everything that is offered to
+//! An engine: Wasmtime's configuration and pools, the linkers with everything that is offered to
 //! guests, the cache of compiled code, and the way back to C.
 
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::path::Path;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use sha2::{Digest, Sha256};
-use wasmtime::{
-    Config, Enabled, Engine as Wasmtime, InstanceAllocationStrategy, PoolingAllocationConfig,
-    WasmBacktraceDetails,
-};
+use wasmtime::{Config, Engine as Wasmtime, InstanceAllocationStrategy, WasmBacktraceDetails};
 
 use crate::cache::Cache;
 use crate::calls;
@@ -19,6 +16,7 @@ use crate::error::{ECONFIG, EINVAL, Failure};
 use crate::host::{self, HostCalls};
 use crate::instance::State;
 use crate::reactor;
+use crate::room;
 use crate::slots::{SlotCreator, Slots};
 use crate::stacks::{BorrowStacks, Stacks};
 use crate::wake::Gate;
@@ -34,13 +32,11 @@ pub struct EngineConfig {
     pub cache_dir: *const c_char,
     pub cache_max_bytes: u64,
     pub max_instances: u32,
-    pub max_core_instances: u32,
     pub max_memories: u32,
+    pub max_mappings: u64,
     pub max_memory_bytes: u64,
     pub table_elements: u32,
     pub memory_keep_resident: u64,
-    pub stack_keep_resident: u64,
-    pub decommit_batch: u32,
     pub stack_bytes: u32,
     pub guest_stack_bytes: u32,
     pub blocking_threads: u32,
@@ -53,19 +49,10 @@ const WASM_PAGE: u64 = 1 << 16;
 /// as much for Wasmtime, WASI and this crate.
 const HOST_STACK: u32 = 128 << 10;
 
-/// The shape that one component may have. It keeps a single guest from taking the whole pool; the
-/// largest known toolchains (interpreters linked from shared libraries) stay well below.
-const CORE_INSTANCES_PER_COMPONENT: u32 = 128;
-const MEMORIES_PER_COMPONENT: u32 = 16;
-const TABLES_PER_COMPONENT: u32 = 64;
-/// Tables are small and every guest writes to its own: zeroing them costs less than giving their
-/// pages back and faulting them in again, which also interrupts every other core.
-const TABLE_KEEP_RESIDENT: usize = 64 << 10;
-const MEMORIES_PER_MODULE: u32 = 4;
-const TABLES_PER_MODULE: u32 = 8;
-
 /// Behind a small slot: what a checked access may still reach by its constant offset.
 const SMALL_GUARD: usize = 64 << 10;
+/// Behind a slot of 4 GiB: with it the compiler need not check constant offsets up to here.
+const LARGE_GUARD: usize = 32 << 20;
 
 /// `struct rusm_engine`.
 pub struct Engine {
@@ -123,7 +110,7 @@ impl Engine {
 
 fn check(config: &EngineConfig) -> Result<(), Failure> {
     let wrong = |text: &str| Err(Failure::new(ECONFIG, text));
-    if config.max_instances == 0 || config.max_core_instances == 0 || config.max_memories == 0 {
+    if config.max_instances == 0 || config.max_memories == 0 {
         return wrong("an engine needs room for at least one instance");
     }
     if config.max_memory_bytes > FOUR_GIB || !config.max_memory_bytes.is_multiple_of(WASM_PAGE) {
@@ -154,11 +141,7 @@ unsafe fn cache_folder<'a>(folder: *const c_char) -> Result<Option<&'a Path>, Fa
 
 fn wasmtime_config(config: &EngineConfig) -> Config {
     let mut wasmtime = Config::new();
-    if config.max_memory_bytes < FOUR_GIB {
-        use_own_slots(&mut wasmtime, config);
-    } else {
-        wasmtime.allocation_strategy(InstanceAllocationStrategy::Pooling(pool_config(config)));
-    }
+    use_own_slots(&mut wasmtime, config);
     wasmtime
         // A slot reserves what a memory may become. At 4 GiB every 32-bit address lies inside
         // slot and guard, and the compiler leaves bounds checks out.
@@ -173,58 +156,38 @@ fn wasmtime_config(config: &EngineConfig) -> Config {
     wasmtime
 }
 
-/// Small memories lie close together, in slots of our own that are cleaned many at a time
-/// (src/slots.rs). Their code checks bounds, because a slot is smaller than what 32 bits can name.
+/// Memories lie in slots of our own (src/slots.rs), and stacks are kept (src/stacks.rs). Code for
+/// slots below 4 GiB checks bounds, because such a slot is smaller than what 32 bits can name.
 fn use_own_slots(wasmtime: &mut Config, config: &EngineConfig) {
-    let slots = Slots::new(
+    room::limit(config.max_mappings);
+    let slots = Arc::new(Slots::new(
         clamp(config.max_memory_bytes),
-        SMALL_GUARD,
+        guard_of(config),
         clamp(config.memory_keep_resident),
         config.max_memories as usize,
-    );
+    ));
     let stacks = Stacks::new(config.stack_bytes as usize, config.max_instances as usize);
+    let stacks = Arc::new(stacks);
+    let pools: [Weak<dyn room::Shed>; 2] = [
+        Arc::<Slots>::downgrade(&slots),
+        Arc::<Stacks>::downgrade(&stacks),
+    ];
+    pools.into_iter().for_each(room::join);
     wasmtime
         .allocation_strategy(InstanceAllocationStrategy::OnDemand)
-        .with_host_memory(Arc::new(SlotCreator(Arc::new(slots))))
-        .with_host_stack(Arc::new(BorrowStacks(Arc::new(stacks))))
-        .memory_guard_size(SMALL_GUARD as u64)
+        .with_host_memory(Arc::new(SlotCreator(slots)))
+        .with_host_stack(Arc::new(BorrowStacks(stacks)))
+        .memory_guard_size(guard_of(config) as u64)
         // An image would have to be mapped for every guest; copying data segments is cheaper.
         .memory_init_cow(false);
 }
 
-/// Slots that are being cleared by other threads are neither in use nor free. Without spare ones a
-/// guest would now and then be refused although fewer are alive than were asked for.
-fn spare_slots(config: &EngineConfig) -> u32 {
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
-    config
-        .decommit_batch
-        .saturating_mul(u32::try_from(threads).unwrap_or(u32::MAX))
-}
-
-fn pool_config(config: &EngineConfig) -> PoolingAllocationConfig {
-    let spare = spare_slots(config);
-    let mut pool = PoolingAllocationConfig::new();
-    pool.total_stacks(config.max_instances)
-        .total_component_instances(config.max_instances)
-        .total_core_instances(config.max_core_instances)
-        .total_memories(config.max_memories.saturating_add(spare))
-        .total_tables(config.max_core_instances.saturating_add(spare))
-        .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
-        .max_memories_per_component(MEMORIES_PER_COMPONENT)
-        .max_tables_per_component(TABLES_PER_COMPONENT)
-        .max_memories_per_module(MEMORIES_PER_MODULE)
-        .max_tables_per_module(TABLES_PER_MODULE)
-        .max_memory_size(usize::try_from(config.max_memory_bytes).unwrap_or(usize::MAX))
-        .table_elements(config.table_elements as usize)
-        .linear_memory_keep_resident(clamp(config.memory_keep_resident))
-        .table_keep_resident(TABLE_KEEP_RESIDENT)
-        .async_stack_keep_resident(clamp(config.stack_keep_resident))
-        .decommit_batch_size((config.decommit_batch as usize).max(1))
-        // A slot that has served a component is kept for it as long as there is room, so that its
-        // image need not be mapped again.
-        .max_unused_warm_slots(config.max_core_instances)
-        .pagemap_scan(Enabled::Auto);
-    pool
+fn guard_of(config: &EngineConfig) -> usize {
+    if config.max_memory_bytes < FOUR_GIB {
+        SMALL_GUARD
+    } else {
+        LARGE_GUARD
+    }
 }
 
 fn clamp(bytes: u64) -> usize {

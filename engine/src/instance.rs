@@ -42,6 +42,12 @@ pub const EXITED: c_int = 4;
 /// Ticks from now until the guest is asked again. One: C decides at each tick.
 const TICKS: u64 = 1;
 
+/// The shape that one guest may have. It keeps a single one from taking the whole pool; the largest
+/// known toolchains (interpreters linked from shared libraries) stay well below.
+const CORE_INSTANCES: usize = 128;
+const MEMORIES: usize = 16;
+const TABLES: usize = 64;
+
 /// What the guest's side and the scheduler's side share.
 pub struct Shared {
     host: &'static HostCalls,
@@ -209,6 +215,18 @@ impl ResourceLimiter for State {
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         Ok(self.shared.may_grow(host::GROW_TABLE, current, desired))
+    }
+
+    fn instances(&self) -> usize {
+        CORE_INSTANCES
+    }
+
+    fn tables(&self) -> usize {
+        TABLES
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES
     }
 }
 

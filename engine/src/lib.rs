@@ -17,6 +17,7 @@ mod instance;
 mod pagemap;
 mod prepare;
 mod reactor;
+mod room;
 mod slots;
 mod stacks;
 mod symbols;
@@ -170,6 +171,11 @@ pub unsafe extern "C" fn rusm_engine_text_free(text: *mut c_char) {
         // SAFETY: the text came from CString::into_raw.
         drop(unsafe { CString::from_raw(text) });
     }
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn rusm_engine_scans_pages() -> c_int {
+    c_int::from(pagemap::PageMap::open().is_some())
 }
 
 /// # Safety

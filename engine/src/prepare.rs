@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 //! Everything about a guest that can be settled before it is spawned: its imports are resolved,
-//! its entry is found and has the right type, its memory image is made. At spawn no name is looked
-//! up any more.
+//! its entry is found and has the right type. At spawn no name is looked up any more.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -122,9 +121,6 @@ fn component_entry(
         _ => return Err(Failure::new(EINVAL, "an unknown kind of entry")),
     };
     let pre = imports::resolve_component(engine, component)?;
-    component
-        .initialize_copy_on_write_image()
-        .map_err(|error| Failure::engine(&error))?;
     Ok(match kind {
         ENTRY_FUNCTION => Entry::Component { pre, function },
         _ => Entry::Command { pre, function },
@@ -214,9 +210,6 @@ fn module_entry(engine: &Engine, module: &Module, kind: i32, name: &str) -> Resu
         ));
     }
     let pre = imports::resolve_module(engine, module)?;
-    module
-        .initialize_copy_on_write_image()
-        .map_err(|error| Failure::engine(&error))?;
     let function = module.get_export_index(name).ok_or_else(|| lost(name))?;
     let memory = module.get_export_index("memory");
     Ok(Entry::Module {

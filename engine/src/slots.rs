@@ -13,6 +13,10 @@
 //!     state   CLEAN -> LIVE -> DIRTY -> (cleaned with its group) -> CLEAN
 //! ```
 //!
+//! Nothing is made before it is needed, and then sixteen slots at a time, which takes some twenty
+//! microseconds: a pool has no size that somebody waits for. Groups that nobody uses are unmapped
+//! when another pool needs their room (src/room.rs).
+//!
 //! Each thread takes slots from a shard of its own; a slot goes back to the shard it came from. A
 //! lock of a shard is contended only by guests that ended on another thread than they began on.
 
@@ -25,11 +29,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmtime::{LinearMemory, MemoryCreator, MemoryType};
 
 use crate::pagemap::PageMap;
+use crate::room;
 
 const GROUP: usize = 16;
+/// Mappings of a group at most: of each slot what is accessible and what is not, and the guard.
+const GROUP_MAPPINGS: usize = 2 * GROUP + 1;
 /// A group is cleaned when so many of its slots are dirty and nothing else is at hand.
 const WORTH_CLEANING: usize = GROUP / 2;
 pub const PAGE: usize = 4096;
+/// Slots further apart than this are scanned one by one.
+const WIDE: usize = 32 << 20;
 
 thread_local! {
     /// A slot or stack was refused on this thread since the flag was last taken.
@@ -67,6 +76,7 @@ enum State {
 }
 
 struct Group {
+    /// Null: it was given up, and its place waits for another one.
     base: *mut u8,
     state: [State; GROUP],
     accessible: [usize; GROUP],
@@ -84,6 +94,7 @@ struct Shard {
     groups: Vec<Group>,
     current: usize,
     worth_cleaning: VecDeque<usize>,
+    vacant: Vec<usize>,
 }
 
 pub struct Slots {
@@ -162,10 +173,7 @@ impl Slots {
         }
         let index = self
             .cleaned_group(shard)
-            .or_else(|| {
-                shard.groups.push(self.new_group()?);
-                Some(shard.groups.len() - 1)
-            })
+            .or_else(|| Some(shard.add(self.new_group()?)))
             .or_else(|| {
                 let any = |group: &Group| group.dirty > 0;
                 let index = shard.groups.iter().position(any)?;
@@ -191,7 +199,9 @@ impl Slots {
     }
 
     fn new_group(&self) -> Option<Group> {
-        if self.groups.fetch_add(1, Ordering::Relaxed) >= self.max_groups {
+        if self.groups.fetch_add(1, Ordering::Relaxed) >= self.max_groups
+            || !room::take(GROUP_MAPPINGS)
+        {
             self.groups.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
@@ -208,6 +218,7 @@ impl Slots {
         };
         if base == libc::MAP_FAILED {
             self.groups.fetch_sub(1, Ordering::Relaxed);
+            room::give(GROUP_MAPPINGS);
             return None;
         }
         // SAFETY: the range was just reserved. A huge page would make a touch of one page cost the
@@ -221,6 +232,18 @@ impl Slots {
             dirty: 0,
             queued: false,
         })
+    }
+
+    fn give_up(&self, shard: &mut Shard, index: usize) {
+        let group = &mut shard.groups[index];
+        // SAFETY: no slot of the group is in use, and none is handed out from now on.
+        unsafe { libc::munmap(group.base.cast(), self.stride * GROUP) };
+        group.base = ptr::null_mut();
+        group.state = [State::Live; GROUP];
+        (group.clean, group.dirty) = (0, 0);
+        shard.vacant.push(index);
+        self.groups.fetch_sub(1, Ordering::Relaxed);
+        room::give(GROUP_MAPPINGS);
     }
 
     /// Make exactly `bytes` of a clean slot accessible. Clean means zero, so what becomes accessible
@@ -247,7 +270,19 @@ impl Slots {
         }
     }
 
+    /// Clean slots that lie side by side. Where slots are wide, walking the empty space between them
+    /// costs the kernel more than a call for each.
     fn clean_run(&self, group: &mut Group, first: usize, end: usize) {
+        let step = if self.stride > WIDE { 1 } else { end - first };
+        for at in (first..end).step_by(step) {
+            self.clean_at_once(group, at, at + step);
+        }
+        group.dirty -= end - first;
+        group.clean += end - first;
+    }
+
+    /// One scan over the slots from `first` to before `end`, all of them dirty.
+    fn clean_at_once(&self, group: &mut Group, first: usize, end: usize) {
         let mut kept = [0usize; GROUP];
         let from = group.slot_base(first, self.stride);
         let to = group.slot_base(end - 1, self.stride);
@@ -273,8 +308,39 @@ impl Slots {
             }
             group.state[slot] = State::Clean;
         }
-        group.dirty -= end - first;
-        group.clean += end - first;
+    }
+}
+
+impl room::Shed for Slots {
+    fn shed(&self) {
+        for shard in &self.shards {
+            let Ok(mut shard) = shard.try_lock() else {
+                continue;
+            };
+            for index in 0..shard.groups.len() {
+                let group = &shard.groups[index];
+                if group.clean + group.dirty == GROUP {
+                    self.give_up(&mut shard, index);
+                }
+            }
+        }
+    }
+}
+
+impl Shard {
+    fn add(&mut self, group: Group) -> usize {
+        // The queue may still name a place that was given up.
+        match self.vacant.pop() {
+            Some(index) => {
+                let queued = self.groups[index].queued;
+                self.groups[index] = Group { queued, ..group };
+                index
+            }
+            None => {
+                self.groups.push(group);
+                self.groups.len() - 1
+            }
+        }
     }
 }
 
@@ -317,9 +383,10 @@ fn discard(base: *mut u8, bytes: usize) {
 impl Drop for Slots {
     fn drop(&mut self) {
         for shard in &self.shards {
-            for group in &lock(shard).groups {
+            for group in lock(shard).groups.iter().filter(|g| !g.base.is_null()) {
                 // SAFETY: no memory is left, each held an Arc of this.
                 unsafe { libc::munmap(group.base.cast(), self.stride * GROUP) };
+                room::give(GROUP_MAPPINGS);
             }
         }
     }

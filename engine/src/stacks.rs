@@ -10,7 +10,11 @@ use std::sync::{Arc, Mutex};
 
 use wasmtime::{StackCreator, StackMemory};
 
+use crate::room;
 use crate::slots::{PAGE, lock, note_refusal, own_shard};
+
+/// A stack and its guard page.
+const STACK_MAPPINGS: usize = 2;
 
 pub struct Stacks {
     shards: Vec<Mutex<Vec<Stack>>>,
@@ -50,15 +54,23 @@ impl Stacks {
     }
 
     fn make(&self, shard: usize) -> Option<Stack> {
-        if self.made.fetch_add(1, Ordering::Relaxed) >= self.max {
+        if self.made.fetch_add(1, Ordering::Relaxed) >= self.max || !room::take(STACK_MAPPINGS) {
             self.made.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
         let base = map_stack(self.bytes + PAGE);
         if base.is_none() {
             self.made.fetch_sub(1, Ordering::Relaxed);
+            room::give(STACK_MAPPINGS);
         }
         base.map(|base| Stack { base, shard })
+    }
+
+    fn unmap(&self, stack: &Stack) {
+        // SAFETY: the whole mapping of a stack that is in no list and that no guest has.
+        unsafe { libc::munmap(stack.base.cast(), self.bytes + PAGE) };
+        self.made.fetch_sub(1, Ordering::Relaxed);
+        room::give(STACK_MAPPINGS);
     }
 }
 
@@ -86,12 +98,21 @@ fn map_stack(bytes: usize) -> Option<*mut u8> {
     Some(base.cast())
 }
 
+impl room::Shed for Stacks {
+    fn shed(&self) {
+        for shard in &self.shards {
+            if let Ok(mut idle) = shard.try_lock() {
+                idle.drain(..).for_each(|stack| self.unmap(&stack));
+            }
+        }
+    }
+}
+
 impl Drop for Stacks {
     fn drop(&mut self) {
         for shard in &self.shards {
             for stack in lock(shard).drain(..) {
-                // SAFETY: no guest is left, each held an Arc of this.
-                unsafe { libc::munmap(stack.base.cast(), self.bytes + PAGE) };
+                self.unmap(&stack);
             }
         }
     }

@@ -163,10 +163,11 @@ static int compile(struct load *load, const void *wasm, size_t len) {
     if (!is_wasm(wasm, len))
         return no_wasm(load, len);
     rusm_engine *engine = NULL;
-    enum rusm__class class = rusm__pools_class(len, load->options->profile->max_memory_bytes);
+    enum rusm__class class = rusm__pools_class(load->options->profile->max_memory_bytes);
     int code = rusm__pools_engine(pools, class, &engine, load->error);
     if (code < 0)
         return code;
+    component->is_scarce = class == RUSM__CLASS_LARGE && pools->large_capacity < pools->capacity;
     char *text = NULL;
     code = rusm_engine_artifact_new(engine, wasm, len, &component->artifact, NULL, &text);
     if (code < 0)

@@ -134,6 +134,9 @@ void rusm__component_explain(const struct rusm__component *component, int code,
     } else {
         rusm__buf_addf(out, "%zu guests are alive%s; ", rusm__sandbox_live(sandbox),
                        parent ? ", the rest of the room is kept for the node" : "");
-        rusm__pools_remedy(&sandbox->pools, sandbox->setting, out);
+        if (component->is_scarce && rusm__pools_large_is_full(&sandbox->pools))
+            rusm__pools_large_remedy(&sandbox->pools, out);
+        else
+            rusm__pools_remedy(&sandbox->pools, sandbox->setting, out);
     }
 }

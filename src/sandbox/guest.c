@@ -39,6 +39,24 @@ static bool start(struct rusm__body *body, rusm_proc *self) {
            RUSM_OK;
 }
 
+/* Room for one guest: a permit, and a large slot where these are fewer than permits. */
+static bool take_permit(struct rusm__component *component, struct rusm__lane *lane, bool by_guest) {
+    struct rusm__sandbox *sandbox = component->sandbox;
+    if (!rusm__permits_take(&sandbox->permits, lane, by_guest))
+        return false;
+    if (!component->is_scarce || rusm__pools_take_large(&sandbox->pools))
+        return true;
+    rusm__permits_give(&sandbox->permits, lane);
+    return false;
+}
+
+static void give_permit(const struct rusm__component *component, struct rusm__lane *lane) {
+    struct rusm__sandbox *sandbox = component->sandbox;
+    if (component->is_scarce)
+        rusm__pools_give_large(&sandbox->pools);
+    rusm__permits_give(&sandbox->permits, lane);
+}
+
 /* Give back all that the guest held. Idempotent. */
 static void end(struct rusm__body *body) {
     struct rusm__guest *guest = &body->guest;
@@ -56,7 +74,7 @@ static void end(struct rusm__body *body) {
     rusm__mem_free((void *)guest->connection);
     rusm__children_release(body->children);
     rusm__children_remove(body->siblings);
-    rusm__permits_give(&sandbox->permits, rusm__sandbox_lane(sandbox));
+    give_permit(guest->component, rusm__sandbox_lane(sandbox));
 }
 
 /* ---- step ---- */
@@ -315,11 +333,11 @@ int rusm__component_spawn(struct rusm__component *component,
     *out_pid = 0;
     if (!component->prepared)
         return RUSM_ENOTSUP;
-    if (!rusm__permits_take(&sandbox->permits, lane, options->parent || options->family.children))
+    if (!take_permit(component, lane, options->parent || options->family.children))
         return RUSM_ELIMIT;
     int code = spawn_with_permit(component, options, out_pid);
     if (code < 0)
-        rusm__permits_give(&sandbox->permits, lane);
+        give_permit(component, lane);
     else
         note_change(sandbox);
     return code;

@@ -44,8 +44,12 @@ static int open_parts(struct rusm__sandbox *sandbox, const struct rusm__sandbox_
     int code = init_memory(sandbox, options);
     if (code < 0)
         return code;
+    struct rusm__machine machine;
+    rusm__machine_measure(&machine);
+    if (options->machine)
+        machine = *options->machine;
     code = rusm__pools_init(&sandbox->pools, options->host, options->runtime, options->cache_dir,
-                            options->max_instances);
+                            &machine, options->max_instances);
     if (code < 0)
         return code;
     rusm__permits_init(&sandbox->permits, sandbox->lanes, sandbox->lane_count,

@@ -20,6 +20,7 @@
 
 #include "base/buf.h"
 #include "sandbox/host_calls.h"
+#include "sandbox/machine.h"
 
 struct rusm__sandbox;
 struct rusm__component;
@@ -85,8 +86,9 @@ struct rusm__sandbox_options {
     rusm__guest_end guest_end;           /* NULL: nothing to clean up */
     rusm__guest_held guest_held;         /* NULL: rusm__guest_own_bytes is all */
     const char *cache_dir;               /* NULL: no cache */
-    uint32_t max_instances;              /* guests alive at once; 0 = default */
+    uint32_t max_instances;              /* guests alive at once; 0 = as the machine allows */
     const char *max_instances_setting;   /* how texts call that limit; NULL = "max_instances" */
+    const struct rusm__machine *machine; /* NULL: this one, as it is */
     /* A guest was spawned or has ended. Called once, and again after rusm__sandbox_watch; any
      * thread, must not wait. NULL: nobody asks. */
     void (*changed)(void *arg);

@@ -45,6 +45,7 @@ struct rusm__component {
     struct rusm__sandbox *sandbox;
     struct rusm__component *next; /* of the sandbox's list */
     enum rusm__component_kind kind;
+    bool is_scarce; /* its slots are fewer than permits: see rusm__pools_take_large */
     const struct rusm__profile *profile;
     char *name;
     char *grants;           /* summary of the profile, for the spawn line */

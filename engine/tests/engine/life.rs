@@ -300,17 +300,19 @@ fn a_full_pool_is_told_and_recovers() {
 }
 
 #[test]
-fn a_full_pool_of_core_instances_is_told_too() {
-    // The echo component has two core instances with one memory.
-    let engine = TestEngine::with(|config| config.max_core_instances = 3);
-    let prepared = engine.prepare(echo());
-    let (mut one, mut two) = (prepared.start(), prepared.start());
-    assert_eq!(one.resume(), PENDING);
-    assert_eq!(two.resume(), TRAPPED);
-    assert_eq!(two.error().0, ERROR_POOL);
-    drop(one);
-    let mut three = prepared.start();
-    assert_eq!(three.resume(), PENDING);
+fn a_guest_of_too_many_parts_is_refused() {
+    let engine = TestEngine::new();
+    let instances = "(core instance (instantiate $m))".repeat(128);
+    let prepared = engine.prepare(format!(
+        r#"(component (core module $m (func (export "run"))) {instances}
+            (core instance $i (instantiate $m))
+            (func (export "run") (canon lift (core func $i "run"))))"#
+    ));
+    let mut guest = prepared.start();
+    assert_eq!(guest.resume(), TRAPPED);
+    let (kind, cause, _) = guest.error();
+    assert_eq!(kind, ERROR_START, "{cause}");
+    assert!(cause.contains("128"), "{cause}");
 }
 
 #[test]
@@ -355,7 +357,6 @@ fn as_many_guests_as_were_asked_for_can_always_live() {
         config.max_instances = 4;
         config.max_memories = 4;
         config.memory_keep_resident = 0;
-        config.decommit_batch = 64;
     });
     let prepared = engine.prepare(echo());
     std::thread::scope(|scope| {

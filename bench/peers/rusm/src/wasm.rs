@@ -181,13 +181,13 @@ async fn player(node: Arc<Node>, over: Arc<AtomicBool>, mut context: Context) ->
     node.order(guest.pid(), context.pid(), FOR_EVER, 0);
     let mut samples = Vec::new();
     while !over.load(Relaxed) {
-        let begin = Instant::now();
+        let due = Instant::now() + Duration::from_millis(1);
+        tokio::time::sleep_until(due.into()).await;
         node.rt.send(guest.pid(), b"the ball".to_vec());
         let Received::Message(_) = context.recv().await else {
             continue;
         };
-        samples.push(begin.elapsed().as_nanos() as u64);
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        samples.push(due.elapsed().as_nanos() as u64);
     }
     guest.kill();
     samples
