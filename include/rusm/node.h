@@ -57,6 +57,11 @@ RUSM_API RUSM_MUST_USE int rusm_node_start(const rusm_node_options *options, rus
  * running anything. What any command would refuse is refused. Waits; same errors. */
 RUSM_API RUSM_MUST_USE int rusm_node_check(const rusm_node_options *options, rusm_problem *problem);
 
+/* How many guests can be alive at once on this machine, what limits that, and what the kernel
+ * lacks: the text of *report, which is written in any case and is to be cleared. Starts nothing.
+ * Any thread. RUSM_ENOMEM: the text is NULL. */
+RUSM_API RUSM_MUST_USE int rusm_node_doctor(rusm_problem *report);
+
 /* Stop accepting, let requests in flight finish for about a second, end every process, close the
  * store, free. Returns how many processes of components were ended. Guests that run are
  * interrupted, so this waits a few seconds at most. NULL is allowed. */

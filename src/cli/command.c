@@ -71,6 +71,15 @@ static const struct rusm__cli_command commands[] = {
         .run = rusm__cli_check,
     },
     {
+        .name = "doctor",
+        .summary = "what this machine holds, and what limits it",
+        .text = "Prints how many guests can be alive at once here, by the kernel's mappings, by\n"
+                "memory and by address space, what to change for more, and whether the kernel has\n"
+                "what spawns are fast with. Starts nothing and reads no manifest.\n",
+        .examples = "  rusm doctor\n",
+        .run = rusm__cli_doctor,
+    },
+    {
         .name = "node",
         .summary = "start a node that can be attached to",
         .usage = "start",

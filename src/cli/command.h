@@ -46,5 +46,6 @@ bool rusm__cli_parse(const struct rusm__cli_command *command, int argc, char **a
 int rusm__cli_run(const struct rusm__cli_command *command, const struct rusm__cli_args *args);
 int rusm__cli_serve(const struct rusm__cli_command *command, const struct rusm__cli_args *args);
 int rusm__cli_check(const struct rusm__cli_command *command, const struct rusm__cli_args *args);
+int rusm__cli_doctor(const struct rusm__cli_command *command, const struct rusm__cli_args *args);
 
 #endif

@@ -46,9 +46,18 @@ def version_wins():
 def help_of_commands():
     """40"""
     with App(None) as app:
-        for command in ("run", "serve", "check", "kv"):
+        for command in ("run", "serve", "check", "doctor", "kv"):
             result = app.rusm(command, "--help").expect(0, out=f"rusm {command} — ")
             contains(result.out, "Usage:")
+
+
+@case
+def doctor_says_what_limits():
+    with App(None) as app:
+        result = app.rusm("doctor").expect(0)
+        for part in ("kernel ", "guests ", "the limit is ", "vm.max_map_count = ", "page scan "):
+            contains(result.out, part)
+        app.rusm("doctor", "extra").expect(2, err="extra")
 
 
 @case

@@ -190,6 +190,7 @@ static struct rusm__profile world_profile(const char *name) {
 struct world_options {
     struct rusm__kv *store;
     uint32_t max_instances; /* 0: 64 */
+    const struct rusm__machine *machine;
     enum rusm__log_level level;
     void (*adjust)(struct rusm__sandbox_options *options); /* before the sandbox is opened */
 };
@@ -201,7 +202,8 @@ static void world_start_node(struct world *w, const struct world_options *option
     assert_int_equal(rusm__hostcall_open(&calls, &w->hostcall), RUSM_OK);
     struct rusm__sandbox_options sandbox = {
         .runtime = w->runtime,
-        .max_instances = options->max_instances ? options->max_instances : 64};
+        .max_instances = options->max_instances ? options->max_instances : 64,
+        .machine = options->machine};
     rusm__hostcall_fill(w->hostcall, &sandbox);
     if (options->adjust)
         options->adjust(&sandbox);

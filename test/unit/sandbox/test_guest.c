@@ -285,6 +285,71 @@ static void a_full_sandbox_refuses_and_recovers(void **state) {
     assert_int_equal(rusm__sandbox_live(w->sandbox), 8);
 }
 
+/* As if the kernel allowed 200 mappings: half of them for slots and stacks, of that a half for what
+ * lies unused in groups. */
+static int setup_scarce(void **state) {
+    static const struct rusm__machine machine = {
+        .max_map_count = 200, .memory_bytes = 1ull << 34, .address_bytes = 1ull << 46};
+    *state = world_open(&(struct world_options){.machine = &machine});
+    return 0;
+}
+
+static void mappings_that_run_out_refuse_spawns_and_name_the_sysctl(void **state) {
+    struct world *w = *state;
+    struct rusm__component *component = world_guest(w, "a", RUN("(call $hello) (call $recv)"));
+    assert_int_equal(rusm__sandbox_capacity(w->sandbox), 12);
+    rusm_pid pids[12], none;
+    for (int i = 0; i < 12; i++)
+        pids[i] = world_start(w, component);
+    assert_int_equal(world_try_start(w, component, &none), RUSM_ELIMIT);
+    struct rusm__buf text;
+    rusm__buf_init(&text);
+    rusm__component_explain(component, RUSM_ELIMIT, NULL, &text);
+    assert_string_equal(rusm__buf_cstr(&text),
+                        "12 guests are alive; raise the sysctl vm.max_map_count, now 200, which "
+                        "allows 12 guests");
+    rusm__buf_fini(&text);
+    for (int i = 0; i < 12; i++) { /* all of them got their slots */
+        assert_true(rusm_pid_is_alive(w->runtime, pids[i]));
+        assert_true(rusm_pid_kill(w->runtime, pids[i]));
+        world_expect_end(w, pids[i], RUSM_EXIT_KILLED);
+    }
+}
+
+/* A profile above 16 MiB takes 4 GiB of addresses for each guest; one below does not. */
+static int setup_narrow(void **state) {
+    static const struct rusm__machine machine = {.max_map_count = 65530,
+                                                 .memory_bytes = 1ull << 34,
+                                                 .address_bytes = 3 * ((4ull << 30) + (33 << 20))};
+    *state = world_open(&(struct world_options){.machine = &machine});
+    return 0;
+}
+
+static void addresses_that_run_out_refuse_large_guests_only(void **state) {
+    struct world *w = *state;
+    struct rusm__profile small = w->profile;
+    small.max_memory_bytes = 16u << 20;
+    const char *body = RUN("(call $hello) (call $recv)");
+    struct rusm__component *large = world_guest(w, "large", body);
+    struct rusm__component *little = world_guest_with(w, "little", body, &small);
+    rusm_pid pid, none;
+    for (int i = 0; i < 3; i++)
+        pid = world_start(w, large);
+    assert_int_equal(world_try_start(w, large, &none), RUSM_ELIMIT);
+    struct rusm__buf text;
+    rusm__buf_init(&text);
+    rusm__component_explain(large, RUSM_ELIMIT, NULL, &text);
+    assert_non_null(strstr(rusm__buf_cstr(&text), "the address space holds 3 guests with "
+                                                  "`max-memory-mb` above 16"));
+    rusm__buf_fini(&text);
+    for (int i = 0; i < 5; i++)
+        world_start(w, little);
+    assert_true(rusm_pid_kill(w->runtime, pid));
+    world_expect_end(w, pid, RUSM_EXIT_KILLED);
+    world_start(w, large);
+    assert_int_equal(rusm__sandbox_live(w->sandbox), 8);
+}
+
 /* Sixteen memories a guest are more than is reckoned with, two for each of eight: it is the slots
  * that run out, two groups of sixteen, at the start of a guest that was promised, which says what
  * to do. */
@@ -416,6 +481,10 @@ int main(void) {
         world_test(tables_are_bounded),
         cmocka_unit_test_setup_teardown(a_full_sandbox_refuses_and_recovers, setup_few,
                                         world_teardown),
+        cmocka_unit_test_setup_teardown(mappings_that_run_out_refuse_spawns_and_name_the_sysctl,
+                                        setup_scarce, world_teardown),
+        cmocka_unit_test_setup_teardown(addresses_that_run_out_refuse_large_guests_only,
+                                        setup_narrow, world_teardown),
         cmocka_unit_test_setup_teardown(a_guest_without_a_slot_names_the_setting, setup_few,
                                         world_teardown),
         world_test(a_fork_bomb_leaves_room_for_the_node),
