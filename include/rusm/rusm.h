@@ -11,6 +11,7 @@
 #include "rusm/node.h"
 #include "rusm/process.h"
 #include "rusm/runtime.h"
+#include "rusm/store.h"
 #include "rusm/stream.h"
 #include "rusm/supervisor.h"
 #include "rusm/version.h"

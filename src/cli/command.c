@@ -88,8 +88,23 @@ static const struct rusm__cli_command commands[] = {
     {
         .name = "kv",
         .summary = "read and change the store",
-        .usage = "set|get|list|rm",
-        .instead = "a component with allow-storage can do it",
+        .usage = "set|get|list|rm ... [--config <file>]",
+        .text =
+            "Works on the store that [node] store names: through the node while it runs, on the\n"
+            "file while it does not. The first slash divides bucket and key.\n"
+            "\n"
+            "  set <bucket>/<key> <file>   store the file's content; - is standard input\n"
+            "  get <bucket>/<key> [<out>]  write the value to standard output, or into a file\n"
+            "  list <bucket>               the keys, one a line, in the order of their bytes\n"
+            "  rm <bucket>/<key>           remove it (delete is the same)\n"
+            "\n"
+            "  --config <file>  read this file instead of ./rusm.toml\n",
+        .examples = "  rusm kv set pages/index index.html\n"
+                    "  rusm kv get pages/index > index.html\n"
+                    "  rusm kv list pages\n",
+        .takes_config = true,
+        .takes_operands = true,
+        .run = rusm__cli_kv,
     },
     {
         .name = "generate",

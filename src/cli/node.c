@@ -12,8 +12,7 @@ static const char *config_name(const struct rusm__cli_args *args) {
     return args->config ? args->config : "rusm.toml";
 }
 
-/* Show the problem or the warnings; the exit code that belongs to it. */
-static int report(const char *name, int code, rusm_problem *problem) {
+int rusm__cli_report(const char *name, int code, rusm_problem *problem) {
     int status = RUSM__CLI_OK;
     const char *text = problem->text ? problem->text : rusm_error_text(code);
     if (code == RUSM_ECONFIG || code == RUSM_ENOTSUP) {
@@ -90,7 +89,7 @@ static int start(const struct rusm__cli_command *command, const struct rusm__cli
     rusm_node *node;
     rusm_problem problem;
     int code = rusm_node_start(&options, &node, &problem);
-    int status = report(command->name, code, &problem);
+    int status = rusm__cli_report(command->name, code, &problem);
     if (status != RUSM__CLI_OK)
         return status;
     rusm__cli_signals_ready();
@@ -114,7 +113,7 @@ int rusm__cli_check(const struct rusm__cli_command *command, const struct rusm__
     options.config_path = config_name(args); /* named, so that a missing one is a problem */
     rusm_problem problem;
     int code = rusm_node_check(&options, &problem);
-    int status = report(command->name, code, &problem);
+    int status = rusm__cli_report(command->name, code, &problem);
     if (status == RUSM__CLI_OK)
         printf("%s: ok\n", config_name(args));
     return status;

@@ -56,22 +56,42 @@ static bool take(const struct rusm__cli_command *command, const struct option *o
     return true;
 }
 
+/* A dash alone stands for standard input or output. */
+static bool is_operand(const char *arg) {
+    return arg[0] != '-' || arg[1] == '\0';
+}
+
+/* Operands move to the front: what stood there was looked at before. */
+static bool keep(const struct rusm__cli_command *command, char *arg,
+                 struct rusm__cli_args *out_args) {
+    if (command->takes_operands)
+        out_args->operands[out_args->operand_count++] = arg;
+    return command->takes_operands;
+}
+
 bool rusm__cli_parse(const struct rusm__cli_command *command, int argc, char **argv,
                      struct rusm__cli_args *out_args) {
-    *out_args = (struct rusm__cli_args){0};
+    *out_args = (struct rusm__cli_args){.operands = argv};
     const struct option options[] = {
         {"--config", command->takes_config ? &out_args->config : NULL},
         {"--listen", command->takes_listen ? &out_args->listen : NULL},
     };
     for (int i = 0; i < argc; i++) {
-        if (strcmp(argv[i], "--") == 0) /* the rest would be operands, and there are none */
-            return i + 1 == argc || complain(command, "unexpected argument", argv[i + 1]);
+        if (strcmp(argv[i], "--") == 0) { /* the rest are operands */
+            while (++i < argc) {
+                if (!keep(command, argv[i], out_args))
+                    return complain(command, "unexpected argument", argv[i]);
+            }
+            return true;
+        }
         const struct option *found = NULL;
         const char *value = NULL;
         for (size_t k = 0; k < sizeof(options) / sizeof(options[0]) && !found; k++) {
             if (is_option(argv[i], options[k].name, &value))
                 found = &options[k];
         }
+        if (!found && is_operand(argv[i]) && keep(command, argv[i], out_args))
+            continue;
         if (!found)
             return complain(command, argv[i][0] == '-' ? "unknown option" : "unexpected argument",
                             argv[i]);

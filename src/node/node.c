@@ -75,6 +75,8 @@ static int open_store(rusm_node *node) {
         return RUSM_ENOMEM;
     struct rusm__kv_error error;
     int code = rusm__kv_open(path, NULL, &node->store, &error);
+    if (code == RUSM_OK)
+        code = rusm__door_open(path, node->store, &node->door, &error);
     if (code < 0)
         rusm__node_fail(node, "%s", error.text);
     return code;
@@ -150,6 +152,7 @@ static void free_node(rusm_node *node) {
         rusm__sandbox_close(node->sandbox);
     rusm__census_free(node->census);
     rusm__hostcall_close(node->hostcall);
+    rusm__door_close(node->door);
     rusm__kv_close(node->store);
     if (node->is_logging)
         rusm__log_stop();
@@ -213,6 +216,35 @@ static void tell(const struct rusm__buf *text, rusm_problem *problem) {
 static bool are_usable(const rusm_node_options *options) {
     return options && options->size == sizeof(*options) &&
            (options->mode == RUSM_NODE_RUN || options->mode == RUSM_NODE_SERVE);
+}
+
+static int find_store(rusm_node *node, const rusm_node_options *options, char **out_path) {
+    int code = rusm__node_read_config(node, options, RUSM__FOR_KV);
+    if (code < 0)
+        return code;
+    const char *store = node->manifest->node.store;
+    if (!store) {
+        rusm__node_fail(node, "no durable store configured — set ‹store› in the [node] table of "
+                              "rusm.toml");
+        return RUSM_ENOTFOUND;
+    }
+    const char *path = rusm__node_path(node, store);
+    *out_path = path ? rusm__mem_try_strndup(path, strlen(path)) : NULL;
+    return *out_path ? RUSM_OK : RUSM_ENOMEM;
+}
+
+int rusm__node_find_store(const char *root, const char *config_path, char **out_path,
+                          rusm_problem *problem) {
+    const rusm_node_options options = {.root = root, .config_path = config_path};
+    rusm_node *node = new_node(&options);
+    *out_path = NULL;
+    int code = node && node->root ? find_store(node, &options, out_path) : RUSM_ENOMEM;
+    problem->code = code;
+    if (node) {
+        tell(code < 0 ? &node->error : &node->warnings, problem);
+        free_node(node);
+    }
+    return code;
 }
 
 int rusm_node_start(const rusm_node_options *options, rusm_node **out_node, rusm_problem *problem) {

@@ -24,6 +24,7 @@
 #include "kv/kv.h"
 #include "manifest/manifest.h"
 #include "node/census.h"
+#include "node/door.h"
 #include "node/dotenv.h"
 #include "sandbox/sandbox.h"
 #include "serve/serve.h"
@@ -59,7 +60,8 @@ struct rusm_node {
     struct rusm__dotenv env;
     bool is_logging;
     rusm_runtime *runtime;
-    struct rusm__kv *store; /* NULL: none is configured */
+    struct rusm__kv *store;  /* NULL: none is configured */
+    struct rusm__door *door; /* to the store, for `rusm kv` */
     struct rusm__hostcall *hostcall;
     struct rusm__sandbox *sandbox;
     struct rusm__census *census;  /* NULL: the log is not that wordy */
@@ -76,6 +78,11 @@ struct rusm_node {
 
 /* "root/path", or the path itself if it is absolute or root is the current directory. */
 const char *rusm__node_path(rusm_node *node, const char *path);
+
+/* The file of the store that the manifest names, for who is no node: *out_path is owned. As
+ * rusm_store_open. */
+RUSM_MUST_USE int rusm__node_find_store(const char *root, const char *config_path, char **out_path,
+                                        rusm_problem *problem);
 
 /* A new line of the error. */
 RUSM_PRINTF(2, 3) void rusm__node_fail(rusm_node *node, const char *format, ...);

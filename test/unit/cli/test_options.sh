@@ -48,7 +48,11 @@ expect other_commands_option_is_unknown 2 "" 'unknown option `--listen`*' check 
 expect listen_is_validated 2 "" 'invalid --listen `nowhere`: *' run --listen nowhere
 expect listen_is_taken 0 "$nothing" "" run --listen '[::1]:4000'
 expect help_beats_other_mistakes 0 "rusm run — *Usage:*Examples:*" "" run --bogus --help
-expect help_of_what_is_not_built_says_so 0 "rusm kv — *(not supported yet)*" "" kv -h
+expect help_of_what_is_not_built_says_so 0 "rusm attach — *(not supported yet)*" "" attach -h
+expect operands_may_stand_behind_dashes 2 "" \
+    'error: expected `<bucket>/<key>`, got "-k"*' kv get -- -k
+expect options_may_stand_between_operands 1 "" 'kv failed: no durable store configured*' \
+    kv get --config other-rusm.toml b/k
 expect what_is_not_built_is_named 2 "" "rusm attach is not supported yet: *" attach 127.0.0.1
 expect dash_first_is_help 0 "RUSM *Usage:*Commands:*Options:*Docs:*" "" --bogus
 expect help_of_an_unknown_command_is_an_error 2 "" 'unknown command `bogus`*' bogus --help

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* The store of an app from outside: read and change keys whether its node runs or not. While one
+ * does, everything goes through the socket that it keeps beside the store; otherwise the store is
+ * opened here, and a node that is started meanwhile finds it in use.
+ *
+ * Texts are UTF-8, since guests see keys as text. Values are any bytes.
+ * Threads: the functions of one store are called from one thread that is not a scheduler. */
+#ifndef RUSM_STORE_H
+#define RUSM_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "rusm/export.h"
+#include "rusm/node.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct rusm_store rusm_store;
+
+/* Set size to sizeof(rusm_store_options). */
+typedef struct rusm_store_options {
+    size_t size;
+    const char *root;        /* as rusm_node_options */
+    const char *config_path; /* as rusm_node_options */
+} rusm_store_options;
+
+/* Read the manifest and reach the store that it names; one that is missing is made. Waits, for a
+ * node that is just starting or stopping at most three seconds. *problem is written in any case and
+ * is to be cleared, here and below.
+ * RUSM_ECONFIG: the manifest; RUSM_ENOTFOUND: it names no store; RUSM_EBUSY: somebody holds the
+ * store and does not answer; RUSM_EIO; RUSM_ENOMEM. */
+RUSM_API RUSM_MUST_USE int rusm_store_open(const rusm_store_options *options,
+                                           rusm_store **out_store, rusm_problem *problem);
+RUSM_API void rusm_store_close(rusm_store *store); /* NULL is allowed */
+
+typedef struct rusm_store_value {
+    void *data; /* owned; rusm_store_value_clear */
+    size_t len;
+} rusm_store_value;
+RUSM_API void rusm_store_value_clear(rusm_store_value *value);
+
+/* Every call below waits at most 30 seconds. RUSM_ETIMEDOUT, RUSM_ECLOSED: the node did not answer,
+ * a write may have been made or not. RUSM_EINVAL: no UTF-8; RUSM_ETOOBIG: a limit, which the text
+ * names; RUSM_EIO; RUSM_ELIMIT; RUSM_ENOMEM. */
+
+/* RUSM_ENOTFOUND: no such key. */
+RUSM_API RUSM_MUST_USE int rusm_store_get(rusm_store *store, const char *bucket, const char *key,
+                                          rusm_store_value *out_value, rusm_problem *problem);
+/* Durable when it returns. */
+RUSM_API RUSM_MUST_USE int rusm_store_set(rusm_store *store, const char *bucket, const char *key,
+                                          const void *value, size_t len, rusm_problem *problem);
+RUSM_API RUSM_MUST_USE int rusm_store_remove(rusm_store *store, const char *bucket, const char *key,
+                                             bool *out_existed, rusm_problem *problem);
+
+/* The keys of a bucket, in the order of their bytes; not one moment's, but a page at a time. visit
+ * answers false to end it. */
+typedef bool (*rusm_store_visit)(void *arg, const char *key, size_t len);
+RUSM_API RUSM_MUST_USE int rusm_store_list(rusm_store *store, const char *bucket,
+                                           rusm_store_visit visit, void *arg,
+                                           rusm_problem *problem);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
