@@ -20,6 +20,7 @@
 /* Bounds what one transaction keeps in memory, and how long the first writer waits for others. */
 enum { BATCH_OPS = 8192, BATCH_BYTES = 32 << 20 };
 
+#define GATHER_NS      (2 * RUSM__MS)      /* the longest wait for writers that may come again */
 #define SWEEP_AGAIN_NS (10 * RUSM__SECOND) /* after one that failed */
 
 /* Writes that go together; `end` is the first that does not. */
@@ -120,7 +121,9 @@ static void answer(struct rusm__kv *kv, struct batch batch, int code, const char
 
 static void commit_and_answer(struct rusm__kv *kv, struct batch batch) {
     struct rusm__kv_error error = {{0}};
+    uint64_t begun_ns = rusm__clock_ns();
     int code = commit(kv, apply_batch, &batch, bytes_of(&batch), &error);
+    kv->last_ns = rusm__clock_ns() - begun_ns;
     bool single = batch.first->next == batch.end;
     if (code == RUSM_OK || single) {
         answer(kv, batch, code, code ? error.text : "");
@@ -170,21 +173,40 @@ static void wait_until(struct rusm__kv *kv, uint64_t wake_ns) {
         pthread_cond_timedwait(&kv->queue_filled, &kv->queue_lock, &until);
 }
 
+/* Writers that were just answered come again, most of them a moment after the first. Without
+ * waiting for them the first would have a flush to itself and all others wait for two. So: until as
+ * many are there as the last time, but at most for half the time that the last flush took. A writer
+ * that is alone does not wait, and a crowd that leaves costs one such wait, since then fewer are
+ * expected. Everything was answered, so all that count as queued are in the queue. */
+static void gather(struct rusm__kv *kv) {
+    uint64_t wait_ns = kv->last_ns / 2 < GATHER_NS ? kv->last_ns / 2 : GATHER_NS;
+    uint64_t until_ns = rusm__clock_ns() + wait_ns;
+    kv->wanted_ops = kv->last_ops;
+    while (kv->queued_ops < kv->wanted_ops && !kv->closing && rusm__clock_ns() < until_ns)
+        wait_until(kv, until_ns);
+    kv->wanted_ops = 0;
+}
+
 /* Cut the oldest writes off the queue; waits for some until wake_ns. False: there are none. */
 static bool take_batch(struct rusm__kv *kv, uint64_t wake_ns, struct batch *out_batch,
                        bool *out_closing) {
     size_t ops = 0;
     size_t bytes = 0;
+    size_t writes = 0;
     pthread_mutex_lock(&kv->queue_lock);
     while (!kv->queue.first && !kv->closing && rusm__clock_ns() < wake_ns)
         wait_until(kv, wake_ns);
+    if (kv->queue.first)
+        gather(kv);
     struct rusm__kv_write *first = kv->queue.first;
     struct rusm__kv_write **cut = &kv->queue.first;
     while (*cut && ops < BATCH_OPS && bytes < BATCH_BYTES) {
         ops += (*cut)->count;
         bytes += (*cut)->bytes;
         cut = &(*cut)->next;
+        writes++;
     }
+    kv->last_ops = writes;
     struct rusm__kv_write *rest = *cut;
     *cut = NULL; /* ends the batch, so the two lists share nothing */
     kv->queue.first = rest;

@@ -104,6 +104,8 @@ struct rusm__kv {
     bool has_expiring;      /* there are, or may be, keys with a time to live */
     uint64_t next_due_ms;   /* the earliest of their ends, or earlier; UNIX time */
     uint64_t next_sweep_ns; /* not before this; monotonic */
+    size_t last_ops;        /* writes in the last batch */
+    uint64_t last_ns;       /* how long it took to make it durable */
     bool sweep_failed;      /* the last one; said in the log once */
 
     pthread_mutex_t txn_lock;
@@ -119,6 +121,7 @@ struct rusm__kv {
     struct rusm__kv_queue queue;
     size_t queued_ops; /* accepted and not yet answered, also those out of the queue */
     size_t queued_bytes;
+    size_t wanted_ops; /* the commit thread waits for so many; 0: it does not wait */
     bool closing;
 
     /* Written by the commit thread, read by anybody. */
