@@ -21,7 +21,17 @@ static const struct {
     [RUSM__REFUSED_KILL] = {"actor.kill", "`allow-process-control = true`"},
     [RUSM__REFUSED_KILL_TAG] = {"pg.kill-tag", "`allow-process-control = true`"},
     [RUSM__REFUSED_SUPERVISE] = {"actor.supervise", "`allow-spawn = true`"},
-    [RUSM__REFUSED_KV] = {"kv", "`allow-storage = true`"},
+#define KV(op, call) [RUSM__REFUSED_KV + RUSM__KV_##op] = {call, "`allow-storage = true`"}
+    KV(GET, "kv.get"),
+    KV(SET, "kv.set"),
+    KV(DELETE, "kv.delete"),
+    KV(EXISTS, "kv.exists"),
+    KV(LIST, "kv.list"),
+    KV(COMPARE_AND_SET, "store.compare-and-set"),
+    KV(INCREMENT, "store.increment"),
+    KV(BATCH, "store.batch"),
+    KV(KEYS, "store.keys"),
+#undef KV
 };
 
 void rusm__gate_deny(struct rusm__guest *guest, enum rusm__refusal what, const void *target,

@@ -18,13 +18,15 @@ enum rusm__refusal {
     RUSM__REFUSED_IS_ALIVE,
     RUSM__REFUSED_KILL,
     RUSM__REFUSED_KILL_TAG,
-    RUSM__REFUSED_KV,
     RUSM__REFUSED_SUPERVISE,
     /* no grant would help */
     RUSM__REFUSED_KILL_OWN, /* a process of the node itself */
     RUSM__REFUSED_SEND,     /* the receiver's mailbox is full */
     RUSM__REFUSED_NAME,     /* max-names */
     RUSM__REFUSED_CHILD,    /* max-children, or no room for a guest */
+    /* one for each operation of the store, in the order of enum rusm__kv_op */
+    RUSM__REFUSED_KV,
+    RUSM__REFUSED_KV_LAST = RUSM__REFUSED_KV + RUSM__KV_KEYS,
 };
 
 /* A capability is missing. target names what it was wanted for. */

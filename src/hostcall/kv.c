@@ -253,8 +253,11 @@ static void submit(struct rusm__kv_call *call, const struct rusm__kv_request *re
 
 /* ---- the calls ---- */
 
-static void deny(struct rusm__guest *guest, struct rusm__slice bucket) {
-    rusm__gate_deny(guest, RUSM__REFUSED_KV, bucket.ptr, bucket.len);
+static void deny(struct rusm__guest *guest, const struct rusm__kv_request *request) {
+    struct rusm__slice bucket =
+        request->change_count ? request->changes[0].bucket : request->bucket;
+    enum rusm__refusal what = (enum rusm__refusal)(RUSM__REFUSED_KV + request->op);
+    rusm__gate_deny(guest, what, bucket.ptr, bucket.len);
 }
 
 /* The guest's block, ready for a call; NULL when memory is short. */
@@ -283,7 +286,7 @@ void rusm__guest_kv_begin(struct rusm__guest *guest, const struct rusm__kv_reque
     if (!call)
         return; /* the poll finds none */
     if (!guest->profile->storage) {
-        deny(guest, request->change_count ? request->changes[0].bucket : request->bucket);
+        deny(guest, request);
         fail(call, RUSM_EPERM, "kv denied: missing the storage capability");
     } else if (!call->store->kv) {
         fail(call, RUSM_ESTATE, "kv unavailable: no store configured on this node");

@@ -155,7 +155,9 @@ uint32_t rusm__actor_supervise(struct rusm__guest *guest, uint32_t strategy,
     struct rusm__calls *calls = rusm__calls_of(guest);
     const struct rusm__profile *profile = guest->profile;
     if (!profile->spawn) {
-        rusm__gate_deny(guest, RUSM__REFUSED_SUPERVISE, "children", strlen("children"));
+        struct rusm__slice none = {(const unsigned char *)"nobody", strlen("nobody")};
+        struct rusm__slice first = count ? children[0] : none;
+        rusm__gate_deny(guest, RUSM__REFUSED_SUPERVISE, first.ptr, first.len);
         *out_error = rusm__bytes_static("supervise denied: missing the spawn capability");
         return RUSM__CALL_NONE;
     }

@@ -239,6 +239,7 @@ static void expect_nothing_left(struct arena *arena, const char *what, size_t me
         usleep(1000);
     assert_int_equal(rusm_runtime_process_count(w->runtime), arena->processes);
     assert_true(rusm_pid_is_alive(w->runtime, w->probe));
+    assert_true(rusm_pid_is_alive(w->runtime, arena->victim));
     assert_true(rusm_pid_is_alive(w->runtime, arena->neighbour->echo));
     atomic_store_explicit(&arena->neighbour->over, true, memory_order_relaxed);
     while (rusm_pid_is_alive(w->runtime, arena->neighbour->pid) && rusm__clock_ns() < until)

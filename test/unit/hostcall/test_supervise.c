@@ -157,6 +157,8 @@ static void refusals_say_why(void **state) {
               RUN("(call $hello)" SUPERVISE("0", "1", "0", "0") "(call $say_spawn_error)") NAMES);
     world_expect_u64(w, 1);
     world_expect(w, "supervise denied: missing the spawn capability");
+    world_expect_log(w, "actor.supervise of a; to allow it put `allow-spawn = true` under "
+                        "[capabilities.test]");
 }
 
 /* Nobody to watch is fine, and supervisors are counted as children are. */
