@@ -2,10 +2,9 @@
 //! Places in the source for back-traces, from the DWARF that a guest brings along.
 //!
 //! Wasmtime can do this, but it reads the whole DWARF anew for each frame at the moment of the
-//! trap: 200 ms and more on the scheduler for a guest with a debug build of its library, also when
-//! a waiting guest is stopped and nobody looks at the back-trace. So Wasmtime keeps out of it. Here
-//! the units are listed when a guest is prepared, what is read is kept, and nothing is read before
-//! C asks for the text.
+//! trap, on the scheduler, also when a waiting guest is stopped and nobody looks at the back-trace.
+//! So Wasmtime keeps out of it. Here the units are listed when a guest is prepared, what is read is
+//! kept, and nothing is read before C asks for the text.
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
