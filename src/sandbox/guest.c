@@ -127,7 +127,7 @@ static rusm_step cut_off(struct rusm__body *body, rusm_proc *self) {
 
 /* The guest does not run, and its unit may not be over. */
 static rusm_step pause_unit(struct rusm__body *body, rusm_proc *self, rusm_step step) {
-    if (rusm__unit_look(&body->unit))
+    if (rusm__unit_look(&body->unit, false))
         return cut_off(body, self);
     if (step == RUSM_STEP_WAIT && rusm__unit_arm(&body->unit, self) < 0) {
         rusm__crash_no_memory(self, "the deadline of a wait");
@@ -354,7 +354,7 @@ enum rusm__tick rusm__guest_tick(struct rusm__guest *guest) {
     /* An epoch that passed while the guest was not running is no tick of this slice. */
     if (rusm__ticker_now(&guest->component->sandbox->ticker) == body->slice)
         return RUSM__TICK_CONTINUE;
-    if (guest->is_timed && rusm__unit_look(&body->unit)) {
+    if (guest->is_timed && rusm__unit_look(&body->unit, true)) {
         guest->trap_text = "its time is up";
         return RUSM__TICK_STOP;
     }

@@ -11,46 +11,55 @@
 
 /* ---- counting ---- */
 
-static void begin(struct rusm__unit *unit) {
+#define TICK_NS RUSM__MS /* of the clock thread */
+
+static void begin(struct rusm__unit *unit, uint64_t now, bool at_tick) {
     unit->state = RUSM__UNIT_COUNTED;
     unit->used_ns = 0;
-    if (unit->cpu_ns)
+    unit->end_ns = now + unit->wall_ns;
+    if (at_tick && unit->cpu_ns)
         unit->base_ns = rusm__clock_thread_cpu_ns();
-    if (unit->wall_ns)
-        unit->end_ns = rusm__clock_ns() + unit->wall_ns;
 }
 
-static void charge(struct rusm__unit *unit) {
-    uint64_t now = rusm__clock_thread_cpu_ns();
-    unit->used_ns += now - unit->base_ns;
-    unit->base_ns = now;
-    if (unit->used_ns >= unit->cpu_ns)
+/* What the step has used since the unit was looked at last. Without a tick it was short, and its
+ * length will do; longer than the time between two ticks it was only if its thread did not run. */
+static uint64_t used_since(struct rusm__unit *unit, uint64_t now, bool at_tick) {
+    uint64_t base = unit->base_ns;
+    if (at_tick || base)
+        unit->base_ns = rusm__clock_thread_cpu_ns();
+    if (base)
+        return unit->base_ns - base;
+    uint64_t passed = now - unit->step_ns;
+    return passed < TICK_NS ? passed : TICK_NS;
+}
+
+static void check(struct rusm__unit *unit, uint64_t now) {
+    if (unit->cpu_ns && unit->used_ns >= unit->cpu_ns)
         unit->over = RUSM__OVERTIME_CPU;
-}
-
-static void check_deadline(struct rusm__unit *unit) {
-    if (!unit->over && unit->wall_ns && rusm__clock_ns() >= unit->end_ns)
+    else if (unit->wall_ns && now >= unit->end_ns)
         unit->over = RUSM__OVERTIME_DEADLINE;
 }
 
-/* The base is of the thread that ran the last step. */
 bool rusm__unit_enter(struct rusm__unit *unit) {
+    unit->base_ns = 0; /* what it was is another thread's */
     if (unit->state == RUSM__UNIT_COUNTED) {
-        if (unit->cpu_ns)
-            unit->base_ns = rusm__clock_thread_cpu_ns();
-        check_deadline(unit);
+        unit->step_ns = rusm__clock_ns();
+        check(unit, unit->step_ns);
     }
     return unit->over;
 }
 
-bool rusm__unit_look(struct rusm__unit *unit) {
+bool rusm__unit_look(struct rusm__unit *unit, bool at_tick) {
+    if (unit->state == RUSM__UNIT_RESTING)
+        return unit->over;
+    uint64_t now = rusm__clock_ns();
     if (unit->state == RUSM__UNIT_FRESH) {
-        begin(unit);
-    } else if (unit->state == RUSM__UNIT_COUNTED) {
-        if (unit->cpu_ns)
-            charge(unit);
-        check_deadline(unit);
+        begin(unit, now, at_tick);
+        return false;
     }
+    if (unit->cpu_ns)
+        unit->used_ns += used_since(unit, now, at_tick);
+    check(unit, now);
     return unit->over;
 }
 

@@ -14,7 +14,8 @@
  * Nothing is read from a clock where a unit begins. A unit is looked at when a tick of the clock
  * thread interrupts the guest, and when the guest waits in the middle of it; its time counts from
  * the first look. So a unit that is over before that costs two stores, a limit is never met early,
- * and what a unit may gain is less than the time between two ticks.
+ * and what a unit may gain is less than the time between two ticks. CPU time is read where ticks
+ * are; a step that meets none counts by its length, which is short.
  *
  * Who waits longer than its deadline is woken by the one timer that a process has
  * (rusm_proc_wake_at). It is set when the guest waits in the middle of a unit and is not taken
@@ -39,7 +40,8 @@ struct rusm__unit {
     uint64_t cpu_ns; /* limits; 0: none */
     uint64_t wall_ns;
     uint64_t used_ns;  /* CPU time of the unit up to base_ns */
-    uint64_t base_ns;  /* the thread's CPU clock when it was last looked at in this step */
+    uint64_t base_ns;  /* the thread's CPU clock at the last tick of this step; 0: none was yet */
+    uint64_t step_ns;  /* when this step began, if the unit was COUNTED then */
     uint64_t end_ns;   /* its deadline, COUNTED only */
     uint64_t poll_ns;  /* when a host call wants to be asked again; 0: it does not */
     uint64_t armed_ns; /* what the timer of the process was last set to */
@@ -50,7 +52,7 @@ struct rusm__unit {
 /* A step begins. True: its time is up. */
 bool rusm__unit_enter(struct rusm__unit *unit);
 /* At a tick, and when the step is over and the guest is not. True: its time is up. */
-bool rusm__unit_look(struct rusm__unit *unit);
+bool rusm__unit_look(struct rusm__unit *unit, bool at_tick);
 /* The guest waits: let it be woken in time. RUSM_ENOMEM. */
 RUSM_MUST_USE int rusm__unit_arm(struct rusm__unit *unit, rusm_proc *self);
 

@@ -1,0 +1,118 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# How far beyond its limit of time a guest gets, and what its neighbours notice.
+#
+#   ./dev bench limits [--rounds N]
+#
+# Handlers of requests with limits of 100 ms that spin, also in a start function, or wait: `late` is
+# the time from the request to the 504 beyond the limit, as the client sees it (for cpu-ms that is
+# time of the clock, which on a busy machine is more than the CPU time); `used` is what the node says
+# of the CPU time beyond the limit. The neighbour is a handler that answers at once, asked again and
+# again meanwhile.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+rounds=20
+while [ $# -gt 0 ]; do
+    case $1 in
+    --rounds) rounds=$2 && shift ;;
+    *) echo "bench limits: unknown option $1" >&2 && exit 2 ;;
+    esac
+    shift
+done
+PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=test/e2e python3 - "$rounds" <<'PY'
+import re
+import sys
+import threading
+import time
+
+from harness import App, same
+
+ROUNDS = int(sys.argv[1])
+LIMIT = 100.0
+CASES = (("cpu-ms, spin", "/cpu/spin"), ("cpu-ms, start function", "/start"),
+         ("deadline-ms, spin", "/late/spin"), ("deadline-ms, receive", "/late/wait_for_ever"))
+MANIFEST = """
+[log]
+level = "error"
+[[serve]]
+protocol = "http"
+listen = "127.0.0.1:0"
+[serve.routes]
+"GET /hello" = "hello#home"
+"GET /cpu/:action" = "cpu#any"
+"GET /late/:action" = "late#any"
+"GET /start" = "start-loop#any"
+[capabilities.busy]
+cpu-ms = 100
+deadline-ms = 0
+[capabilities.hasty]
+cpu-ms = 0
+deadline-ms = 100
+[components.hello]
+[components.cpu]
+capability = "busy"
+[components.late]
+capability = "hasty"
+[components.start-loop]
+capability = "busy"
+"""
+
+
+def ms(begin):
+    return (time.monotonic() - begin) * 1000
+
+
+def quantile(values, q):
+    return sorted(values)[min(int(len(values) * q), len(values) - 1)]
+
+
+class Neighbour(threading.Thread):
+    def __init__(self, node):
+        super().__init__()
+        self.node, self.times, self.over = node, [], False
+
+    def run(self):
+        connection = self.node.connect()
+        while not self.over:
+            begin = time.monotonic()
+            connection.request("GET", "/hello")
+            same(connection.getresponse().read(), b"Hello from a sandbox of its own.\n")
+            self.times.append(ms(begin))
+            time.sleep(0.001)
+        connection.close()
+
+
+def measure(node, path):
+    neighbour, late, before = Neighbour(node), [], len(node.errors())
+    neighbour.start()
+    for _ in range(ROUNDS):
+        begin = time.monotonic()
+        if path:
+            node.get(path).expect(504)
+            late.append(ms(begin) - LIMIT)
+        else:
+            time.sleep(LIMIT / 1000)
+    neighbour.over = True
+    neighbour.join()
+    time.sleep(0.1)  # the log is written behind the back of whatever it tells of
+    used = [int(t) - LIMIT for t in re.findall(r"has used (\d+) ms", node.errors()[before:])]
+    return late, used, neighbour.times
+
+
+def row(name, late, used, times):
+    cells = [f"{quantile(late, 0.5):.1f} {max(late):.1f}" if late else "",
+             f"{quantile(used, 0.5):.0f} {max(used):.0f}" if used else "",
+             f"{quantile(times, 0.5):.2f} {quantile(times, 0.99):.2f}"]
+    print(f"| {name} | " + " | ".join(cells) + " |")
+
+
+print("| guest | late, ms: median, most | used, ms: median, most | neighbour, ms: p50, p99 |")
+print("|---|---|---|---|")
+with App(MANIFEST, {"cpu": "test/odd.wasm", "late": "test/odd.wasm",
+                    "start-loop": "test/start-loop.wasm",
+                    "hello": "hello/wasm/hello.wasm"}) as app, app.start() as node:
+    node.get("/hello").expect(200)
+    row("none", *measure(node, None))
+    for name, path in CASES:
+        row(name, *measure(node, path))
+PY
