@@ -82,16 +82,24 @@ class Neighbour(threading.Thread):
         connection.close()
 
 
-def measure(node, path):
+def end_one(node, path, late):
+    begin = time.monotonic()
+    node.get(path).expect(504)
+    late.append(ms(begin) - LIMIT)
+
+
+def measure(node, path, at_once=1):
     neighbour, late, before = Neighbour(node), [], len(node.errors())
     neighbour.start()
-    for _ in range(ROUNDS):
-        begin = time.monotonic()
-        if path:
-            node.get(path).expect(504)
-            late.append(ms(begin) - LIMIT)
-        else:
-            time.sleep(LIMIT / 1000)
+    for _ in range(ROUNDS if path else 0):
+        askers = [threading.Thread(target=end_one, args=(node, path, late))
+                  for _ in range(at_once)]
+        for asker in askers:
+            asker.start()
+        for asker in askers:
+            asker.join()
+    if not path:
+        time.sleep(ROUNDS * LIMIT / 1000)
     neighbour.over = True
     neighbour.join()
     time.sleep(0.1)  # the log is written behind the back of whatever it tells of
@@ -115,4 +123,5 @@ with App(MANIFEST, {"cpu": "test/odd.wasm", "late": "test/odd.wasm",
     row("none", *measure(node, None))
     for name, path in CASES:
         row(name, *measure(node, path))
+    row("deadline-ms, 16 that spin at once", *measure(node, "/late/spin", 16))
 PY

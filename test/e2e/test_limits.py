@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Limits of time, as an app sets them: what the client gets and what the log says."""
+"""Limits as an app sets them: what the client gets and what the log says."""
 from harness import App, Neighbour, case, main, same
 
 HELLO = b"Hello from a sandbox of its own.\n"
@@ -51,6 +51,48 @@ def handlers_that_take_too_long():
                            "(`deadline-ms` under [capabilities.hasty])")
         for path in ("/cpu/plain", "/late/plain"):
             node.get(path).expect(200, "ok")
+        same(node.stop(), 0, "processes: nothing leaks")
+
+
+HOLDING = """
+[log]
+level = "info"
+[[serve]]
+protocol = "http"
+listen = "127.0.0.1:0"
+[serve.routes]
+"GET /hello" = "hello#home"
+"GET /timers" = "timer-bomb#any"
+"GET /grow" = "grow#any"
+"GET /hog" = "hog#any"
+[capabilities.small]
+max-host-mb = 1
+max-memory-mb = 2
+max-timers = 1000000
+deadline-ms = 200
+[components.hello]
+[components.timer-bomb]
+capability = "small"
+[components.grow]
+capability = "small"
+[components.hog]
+capability = "small"
+"""
+
+
+@case
+def handlers_that_hold_too_much():
+    names = ("timer-bomb", "grow", "hog")
+    artefacts = {name: f"test/{name}.wasm" for name in names}
+    with App(HOLDING, dict(artefacts, hello="hello/wasm/hello.wasm")) as app, app.start() as node:
+        node.get("/timers").expect(502, "handler did not reply")
+        node.expect_logged("crashed: memory_limit: the host holds ")
+        node.expect_logged("(`max-host-mb` under [capabilities.small])")
+        node.get("/grow").expect(502, "handler did not reply")
+        node.expect_logged("crashed: memory_limit: wanted 3 MiB of linear memory and may have 2 "
+                           "(`max-memory-mb` under [capabilities.small])")
+        node.get("/hog").expect(504, "handler took too long")  # it holds what it may, and waits
+        node.get("/hello").expect(200, HELLO)
         same(node.stop(), 0, "processes: nothing leaks")
 
 
