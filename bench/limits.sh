@@ -6,9 +6,9 @@
 #
 # Handlers of requests with limits of 100 ms that spin, also in a start function, or wait: `late` is
 # the time from the request to the 504 beyond the limit, as the client sees it (for cpu-ms that is
-# time of the clock, which on a busy machine is more than the CPU time); `used` is what the node says
-# of the CPU time beyond the limit. The neighbour is a handler that answers at once, asked again and
-# again meanwhile.
+# time of the clock, which on a busy machine is more than the CPU time); `used` is what the node
+# says of the CPU time beyond the limit. The neighbour is a handler that answers at once, asked
+# again and again meanwhile.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 rounds=20

@@ -27,10 +27,10 @@ static void add_time(struct rusm__buf *line, uint64_t ns) {
         rusm__buf_addf(line, "%llu.%03llu s", ms / 1000, ms % 1000);
 }
 
-static void add_memory(struct rusm__buf *line, const struct rusm__report *report) {
-    rusm__buf_addf(line, ", memory %llu KiB of %llu MiB",
-                   (unsigned long long)(report->memory_bytes >> 10),
-                   (unsigned long long)(report->memory_max_bytes >> 20));
+static void add_bytes(struct rusm__buf *line, const char *what, uint64_t bytes, uint64_t most) {
+    rusm__buf_addf(line, ", %s %llu KiB", what, (unsigned long long)(bytes >> 10));
+    if (most)
+        rusm__buf_addf(line, " of %llu MiB", (unsigned long long)(most >> 20));
 }
 
 void rusm__line_crash(const struct rusm__report *report) {
@@ -48,7 +48,8 @@ void rusm__line_crash(const struct rusm__report *report) {
         rusm__buf_add_str(&line, ", cpu ");
         add_time(&line, report->cpu_ns);
     }
-    add_memory(&line, report);
+    add_bytes(&line, "memory", report->memory_bytes, report->memory_max_bytes);
+    add_bytes(&line, "host", report->host_bytes, report->host_max_bytes);
     rusm__buf_addf(&line, ", mailbox %u, restarts %u", report->mail_depth, report->restarts);
     rusm__log_bytes(RUSM__LOG_ERROR, platform, "crash", line.data, line.len);
     rusm__buf_fini(&line);

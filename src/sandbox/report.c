@@ -159,14 +159,17 @@ static struct rusm__report *new_report(const struct texts *texts) {
     return report;
 }
 
-static void measure(struct rusm__report *report, const struct rusm__body *body,
-                    const rusm_proc *self) {
+static void measure(struct rusm__report *report, struct rusm__body *body, const rusm_proc *self) {
+    struct rusm__ledger ledger;
+    rusm__guest_get_ledger(&body->guest, &ledger);
     report->unix_ns = rusm__clock_unix_ns();
     report->uptime_ns = rusm__clock_coarse_ns() - body->born_ns;
     if (body->guest.is_timed && body->unit.state == RUSM__UNIT_COUNTED)
         report->cpu_ns = body->unit.used_ns;
-    report->memory_bytes = body->instance ? rusm_engine_instance_memory_bytes(body->instance) : 0;
-    report->memory_max_bytes = body->guest.profile->max_memory_bytes;
+    report->memory_bytes = ledger.memory_bytes;
+    report->memory_max_bytes = ledger.max_memory_bytes;
+    report->host_bytes = ledger.host_bytes;
+    report->host_max_bytes = ledger.max_host_bytes;
     report->pid = body->guest.pid;
     report->mail_depth = rusm__proc_mail_depth(self);
     report->restarts = body->restarts;

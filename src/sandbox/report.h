@@ -42,6 +42,8 @@ struct rusm__report {
     uint64_t cpu_ns;           /* of its unit of work, up to its last tick; 0: not measured */
     uint64_t memory_bytes;     /* linear memory at its end; it never shrinks, so this is its peak */
     uint64_t memory_max_bytes; /* what each linear memory may have */
+    uint64_t host_bytes;       /* what else the host held for it, see struct rusm__ledger */
+    uint64_t host_max_bytes;   /* 0: no limit */
     rusm_pid pid;
     uint32_t mail_depth; /* see process-info */
     uint32_t restarts;   /* by its supervisor, before this end */

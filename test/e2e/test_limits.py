@@ -88,6 +88,7 @@ def handlers_that_hold_too_much():
         node.get("/timers").expect(502, "handler did not reply")
         node.expect_logged("crashed: memory_limit: the host holds ")
         node.expect_logged("(`max-host-mb` under [capabilities.small])")
+        node.expect_logged(", memory 64 KiB of 2 MiB, host 10")  # 1023 KiB or so of 1 MiB
         node.get("/grow").expect(502, "handler did not reply")
         node.expect_logged("crashed: memory_limit: wanted 3 MiB of linear memory and may have 2 "
                            "(`max-memory-mb` under [capabilities.small])")

@@ -59,7 +59,7 @@ static void a_trap_is_reported_with_all_that_is_known(void **state) {
     snprintf(line, sizeof(line), "crash  boom#%llu (till 7)  report 1: unreachable, lived ",
              (unsigned long long)pid);
     world_expect_log(w, line);
-    world_expect_log(w, ", memory 128 KiB of 64 MiB, mailbox ");
+    world_expect_log(w, ", memory 128 KiB of 64 MiB, host ");
     snprintf(line, sizeof(line), "trace  boom#%llu  0: ", (unsigned long long)pid);
     world_expect_log(w, line);
     rusm__report_release(report);
