@@ -177,7 +177,8 @@ static void wait_until(struct rusm__kv *kv, uint64_t wake_ns) {
  * waiting for them the first would have a flush to itself and all others wait for two. So: until as
  * many are there as the last time, but at most for half the time that the last flush took. A writer
  * that is alone does not wait, and a crowd that leaves costs one such wait, since then fewer are
- * expected. Everything was answered, so all that count as queued are in the queue. */
+ * expected. Everything was answered, so all that count as queued are in the queue. Meanwhile only
+ * the last one signals: this thread sleeps once for all of them. */
 static void gather(struct rusm__kv *kv) {
     uint64_t wait_ns = kv->last_ns / 2 < GATHER_NS ? kv->last_ns / 2 : GATHER_NS;
     uint64_t until_ns = rusm__clock_ns() + wait_ns;
@@ -194,10 +195,10 @@ static bool take_batch(struct rusm__kv *kv, uint64_t wake_ns, struct batch *out_
     size_t bytes = 0;
     size_t writes = 0;
     pthread_mutex_lock(&kv->queue_lock);
+    if (kv->last_ops > 1)
+        gather(kv);
     while (!kv->queue.first && !kv->closing && rusm__clock_ns() < wake_ns)
         wait_until(kv, wake_ns);
-    if (kv->queue.first)
-        gather(kv);
     struct rusm__kv_write *first = kv->queue.first;
     struct rusm__kv_write **cut = &kv->queue.first;
     while (*cut && ops < BATCH_OPS && bytes < BATCH_BYTES) {

@@ -121,7 +121,7 @@ struct rusm__kv {
     struct rusm__kv_queue queue;
     size_t queued_ops; /* accepted and not yet answered, also those out of the queue */
     size_t queued_bytes;
-    size_t wanted_ops; /* the commit thread waits for so many; 0: it does not wait */
+    size_t wanted_ops; /* the commit thread waits for so many; 0: for any */
     bool closing;
 
     /* Written by the commit thread, read by anybody. */

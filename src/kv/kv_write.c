@@ -28,7 +28,7 @@ static int enqueue(struct rusm__kv *kv, struct rusm__kv_write *write,
         bool was_empty = kv->queue.first == NULL;
         *kv->queue.last = write;
         kv->queue.last = &write->next;
-        if (was_empty || kv->queued_ops == kv->wanted_ops)
+        if (kv->wanted_ops ? kv->queued_ops == kv->wanted_ops : was_empty)
             pthread_cond_signal(&kv->queue_filled);
     }
     pthread_mutex_unlock(&kv->queue_lock);
