@@ -46,8 +46,8 @@ fn engine() -> Result<Engine> {
 fn linker(engine: &Engine, component: &Component) -> Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     linker.allow_shadowing(true);
-    linker.define_unknown_imports_as_traps(component)?;
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    linker.define_unknown_imports_as_traps(component)?;
     let mut actor = linker.instance("rusm:runtime/actor@0.1.0")?;
     actor.func_wrap("receive", |_: StoreContextMut<State>, ()| {
         Ok((vec![7u8; 64],))

@@ -62,6 +62,7 @@ pub struct Engine {
     pub components: wasmtime::component::Linker<State>,
     pub modules: wasmtime::Linker<State>,
     pub max_memory_bytes: usize,
+    pub table_elements: usize,
     cache: Option<Cache>,
     cache_problem: Option<CString>,
 }
@@ -93,6 +94,7 @@ impl Engine {
             components,
             modules,
             max_memory_bytes: usize::try_from(config.max_memory_bytes).unwrap_or(usize::MAX),
+            table_elements: config.table_elements as usize,
             cache,
             cache_problem: problem,
         })

@@ -214,7 +214,9 @@ impl ResourceLimiter for State {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(self.shared.may_grow(host::GROW_TABLE, current, desired))
+        let shared = self.shared;
+        let room = shared.prepared().engine().table_elements;
+        Ok(desired <= room && shared.may_grow(host::GROW_TABLE, current, desired))
     }
 
     fn instances(&self) -> usize {

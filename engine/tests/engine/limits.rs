@@ -108,7 +108,7 @@ fn tables_grow_to_their_ceiling() {
 }
 
 #[test]
-fn a_table_never_outgrows_its_slot() {
+fn a_table_never_outgrows_the_engines_ceiling() {
     let engine = TestEngine::new();
     let prepared = engine.prepare(checked(
         "(i32.eq (table.grow (ref.null func) (i32.const 991)) (i32.const -1))",

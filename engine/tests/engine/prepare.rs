@@ -234,13 +234,3 @@ fn artefacts_tell_what_they_are() {
     let mut command = component.prepare(1, "", ptr::null()).unwrap().start();
     assert_eq!(command.resume(), DONE);
 }
-
-#[test]
-fn a_component_may_not_take_the_whole_pool() {
-    let instances: String = (0..129)
-        .map(|_| "(core instance (instantiate $m))")
-        .collect();
-    let text = format!("(component (core module $m) {instances})");
-    let told = does_not_compile(text.as_bytes());
-    assert!(told.contains("128"), "{told}");
-}
