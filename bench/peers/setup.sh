@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Build what the benches of the core compare with: setup.sh DIR, with RUSM_CARGO set. Makes
-# DIR/bin/peer-rusm (the reference's crates) and DIR/bin/peer-beam (Erlang). Called by
+# DIR/bin/peer-rusm (the reference's crates, its engine among
+# them: some minutes) and DIR/bin/peer-beam (Erlang). Called by
 # `./dev setup --peers`; does nothing when nothing changed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"

@@ -7,7 +7,10 @@
 
 use std::time::{Duration, Instant};
 
-use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker, ResourceTable};
+use wasmtime::component::types::{ComponentInstance, ComponentItem};
+use wasmtime::component::{
+    Component, ComponentExportIndex, InstancePre, Linker, LinkerInstance, ResourceTable,
+};
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Result, Store,
     StoreContextMut,
@@ -43,11 +46,31 @@ fn engine() -> Result<Engine> {
     Engine::new(&config)
 }
 
+/// Functions that the guest imports and never calls.
+fn stub(
+    instance: &mut LinkerInstance<'_, State>,
+    engine: &Engine,
+    interface: &ComponentInstance,
+) -> Result<()> {
+    for (name, item) in interface.exports(engine) {
+        if let ComponentItem::ComponentFunc(_) = item.ty {
+            instance.func_new(name, |_, _, _, _| Err(wasmtime::format_err!("a stub")))?;
+        }
+    }
+    Ok(())
+}
+
 fn linker(engine: &Engine, component: &Component) -> Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     linker.allow_shadowing(true);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    linker.define_unknown_imports_as_traps(component)?;
+    for (name, item) in component.component_type().imports(engine) {
+        if let ComponentItem::ComponentInstance(interface) = item.ty
+            && name.starts_with("rusm:")
+        {
+            stub(&mut linker.instance(name)?, engine, &interface)?;
+        }
+    }
     let mut actor = linker.instance("rusm:runtime/actor@0.1.0")?;
     actor.func_wrap("receive", |_: StoreContextMut<State>, ()| {
         Ok((vec![7u8; 64],))
