@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Usage: check-symbols.sh ROOT LIBRARY...
 # A shared library exports exactly functions that include/rusm declares: nothing of ours that is
-# not public, nothing of Rust, llhttp or C++. librusm-core has none of rusm/node.h, rusm/store.h.
+# not public, nothing of Rust, llhttp or C++. librusm-core has none of rusm/node.h, rusm/store.h,
+# rusm/bridge.h.
 set -u
 root=$1
 shift
@@ -27,7 +28,10 @@ report() { # report TEXT NAMES: complain when there are names
 for library in "$@"; do
     headers=("$root"/include/rusm/*.h)
     case $library in
-    *core*) mapfile -t headers < <(printf '%s\n' "${headers[@]}" | grep -vE '/(node|store)\.h$') ;;
+    *core*)
+        mapfile -t headers < <(printf '%s\n' "${headers[@]}" |
+            grep -vE '/(node|store|bridge)\.h$')
+        ;;
     esac
     names=$(declared "${headers[@]}")
     found=$(exported "$library")

@@ -61,11 +61,11 @@ void wasm_open(struct wasm *wasm, struct bench *bench, uint32_t max_instances) {
                                            .max_timers = 16,
                                            .max_streams = 16};
     struct rusm__hostcall_options calls = {.runtime = bench->rt};
-    bench_check(rusm__hostcall_open(&calls, &wasm->hostcall), "host calls");
-    struct rusm__sandbox_options sandbox = {.runtime = bench->rt, .max_instances = max_instances};
-    rusm__hostcall_fill(wasm->hostcall, &sandbox);
     struct rusm__buf error;
     rusm__buf_init(&error);
+    bench_check(rusm__hostcall_open(&calls, &wasm->hostcall, &error), "host calls");
+    struct rusm__sandbox_options sandbox = {.runtime = bench->rt, .max_instances = max_instances};
+    rusm__hostcall_fill(wasm->hostcall, &sandbox);
     if (rusm__sandbox_open(&sandbox, &wasm->sandbox, &error) < 0) {
         fail("sandbox", rusm__buf_cstr(&error));
     }

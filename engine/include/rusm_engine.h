@@ -16,6 +16,7 @@
 
 struct rusm__host_calls;
 struct rusm__guest;
+struct rusm__bridge_interface;
 typedef struct rusm_engine rusm_engine;
 typedef struct rusm_engine_artifact rusm_engine_artifact;
 typedef struct rusm_engine_prepared rusm_engine_prepared;
@@ -38,6 +39,8 @@ typedef struct rusm_engine_config {
     uint32_t stack_bytes;          /* fiber stack: guest and host part */
     uint32_t guest_stack_bytes;    /* the guest's part of it */
     uint32_t blocking_threads;     /* bound of the WASI reactor's blocking pool */
+    const struct rusm__bridge_interface *interfaces; /* read during rusm_engine_new */
+    size_t interface_count;
 } rusm_engine_config;
 
 /* Make an engine. Its slots and stacks are made when guests need them. Waits for the file system.
@@ -75,6 +78,8 @@ int rusm_engine_artifact_kind(const rusm_engine_artifact *artifact);
 int rusm_engine_artifact_has_function(const rusm_engine_artifact *artifact, const char *name);
 /* 1 if the component exports an instance whose name starts with prefix, e.g. "wasi:cli/run@0.2".*/
 int rusm_engine_artifact_has_instance(const rusm_engine_artifact *artifact, const char *prefix);
+/* 1 if the component imports this interface, in a version that fits. */
+int rusm_engine_artifact_imports(const rusm_engine_artifact *artifact, const char *interface);
 
 /* What WASI lets a guest see. Built once per component; contexts are built from it when a guest
  * first asks. Everything is denied until added. */

@@ -9,6 +9,7 @@ use wasmtime::{CodeBuilder, CodeHint, ExternType, Module};
 
 use crate::engine::Engine;
 use crate::error::Failure;
+use crate::imports;
 use crate::symbols::Symbols;
 
 pub enum Code {
@@ -77,6 +78,15 @@ impl Artifact {
                 _ => false,
             },
         }
+    }
+
+    pub fn imports(&self, interface: &str) -> bool {
+        let Code::Component(component) = &self.code else {
+            return false;
+        };
+        let ty = component.component_type();
+        ty.imports(&self.engine.wasmtime)
+            .any(|(name, _)| imports::is_same(name, interface))
     }
 
     pub fn has_instance(&self, prefix: &str) -> bool {

@@ -12,6 +12,7 @@ use wasmtime::{Config, Engine as Wasmtime, InstanceAllocationStrategy, WasmBackt
 
 use crate::cache::Cache;
 use crate::calls;
+use crate::calls::bridge::{self, Interface, RawInterface};
 use crate::error::{ECONFIG, EINVAL, Failure};
 use crate::host::{self, HostCalls};
 use crate::instance::State;
@@ -40,6 +41,8 @@ pub struct EngineConfig {
     pub stack_bytes: u32,
     pub guest_stack_bytes: u32,
     pub blocking_threads: u32,
+    pub interfaces: *const RawInterface,
+    pub interface_count: usize,
 }
 
 const FOUR_GIB: u64 = 1 << 32;
@@ -61,6 +64,8 @@ pub struct Engine {
     pub gate: std::sync::Arc<Gate>,
     pub components: wasmtime::component::Linker<State>,
     pub modules: wasmtime::Linker<State>,
+    /// What the host's program offers beside our own.
+    pub interfaces: Vec<Interface>,
     pub max_memory_bytes: usize,
     pub table_elements: usize,
     cache: Option<Cache>,
@@ -77,7 +82,9 @@ impl Engine {
         reactor::want_blocking_threads(config.blocking_threads);
         let engine = |error: wasmtime::Error| Failure::engine(&error);
         let wasmtime = Wasmtime::new(&wasmtime_config(config)).map_err(engine)?;
-        let (components, modules) = linkers(&wasmtime).map_err(engine)?;
+        // SAFETY: as the header says.
+        let interfaces = unsafe { bridge::read(config.interfaces, config.interface_count) }?;
+        let (components, modules) = linkers(&wasmtime, &interfaces).map_err(engine)?;
         let class = class_of(config);
         // SAFETY: null or a C string, by the contract of the header.
         let folder = unsafe { cache_folder(config.cache_dir) }?;
@@ -93,6 +100,7 @@ impl Engine {
             gate: std::sync::Arc::new(Gate::new(host, config.runtime)),
             components,
             modules,
+            interfaces,
             max_memory_bytes: usize::try_from(config.max_memory_bytes).unwrap_or(usize::MAX),
             table_elements: config.table_elements as usize,
             cache,
@@ -207,10 +215,12 @@ fn class_of(config: &EngineConfig) -> [u8; 32] {
 
 fn linkers(
     engine: &Wasmtime,
+    interfaces: &[Interface],
 ) -> wasmtime::Result<(wasmtime::component::Linker<State>, wasmtime::Linker<State>)> {
     let mut components = wasmtime::component::Linker::new(engine);
     wasi::add_to_linker(&mut components)?;
     calls::add_to_linker(&mut components)?;
+    bridge::add_to_linker(&mut components, interfaces)?;
     let mut modules = wasmtime::Linker::new(engine);
     wasi::add_p1_to_linker(&mut modules)?;
     calls::add_raw_to_linker(&mut modules)?;

@@ -175,6 +175,75 @@ pub struct ConnectionInfo {
     pub has_subprotocol: u8,
 }
 
+pub const TYPE_NONE: u32 = 0;
+pub const TYPE_BOOL: u32 = 1;
+pub const TYPE_U8: u32 = 2;
+pub const TYPE_U16: u32 = 3;
+pub const TYPE_U32: u32 = 4;
+pub const TYPE_U64: u32 = 5;
+pub const TYPE_S8: u32 = 6;
+pub const TYPE_S16: u32 = 7;
+pub const TYPE_S32: u32 = 8;
+pub const TYPE_S64: u32 = 9;
+pub const TYPE_F32: u32 = 10;
+pub const TYPE_F64: u32 = 11;
+pub const TYPE_CHAR: u32 = 12;
+pub const TYPE_STRING: u32 = 13;
+pub const TYPE_BYTES: u32 = 14;
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub union Payload {
+    pub number: u64,
+    pub bytes: Slice,
+}
+
+/// `rusm_value`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Value {
+    pub ty: u32,
+    pub is_error: u32,
+    pub payload: Payload,
+}
+
+// SAFETY: a number, or a pointer that only whoever vouches for it looks behind.
+unsafe impl Send for Value {}
+// SAFETY: as above.
+unsafe impl Sync for Value {}
+
+impl Value {
+    pub const fn number(ty: u32, number: u64) -> Value {
+        Value {
+            ty,
+            is_error: 0,
+            payload: Payload { number },
+        }
+    }
+
+    pub fn bytes(ty: u32, bytes: &[u8]) -> Value {
+        let bytes = Slice::new(bytes);
+        Value {
+            ty,
+            is_error: 0,
+            payload: Payload { bytes },
+        }
+    }
+
+    /// A number; for a float its bits, in the lower half where it is a short one.
+    pub fn bits(&self) -> u64 {
+        // SAFETY: every value of C fills at least this part, and any bits are a number.
+        unsafe { self.payload.number }
+    }
+
+    /// # Safety
+    /// The type is TYPE_STRING or TYPE_BYTES, and C keeps the bytes for 'a.
+    pub unsafe fn slice<'a>(&self) -> &'a [u8] {
+        // SAFETY: the contract above.
+        unsafe { self.payload.bytes.bytes() }
+    }
+}
+
 #[repr(C)]
 pub struct HostCalls {
     pub size: usize,
@@ -241,6 +310,15 @@ pub struct HostCalls {
     pub stream_read_poll: unsafe extern "C-unwind" fn(Guest, *mut Bytes) -> u32,
 
     pub connection: unsafe extern "C-unwind" fn(Guest) -> *const ConnectionInfo,
+
+    pub bridge_call: unsafe extern "C-unwind" fn(
+        Guest,
+        *const c_void,
+        *const Value,
+        *mut Value,
+        *mut *mut c_void,
+    ) -> u32,
+    pub bridge_poll: unsafe extern "C-unwind" fn(Guest, *mut Value, *mut *mut c_void) -> u32,
 }
 
 const WORD: usize = std::mem::size_of::<usize>();

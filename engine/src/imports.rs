@@ -10,7 +10,7 @@ use wasmtime::Module;
 use wasmtime::component::Component;
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
 
-use crate::calls;
+use crate::calls::{self, bridge};
 use crate::engine::Engine;
 use crate::error::{EGUEST, Failure, chain_text};
 use crate::instance::State;
@@ -22,6 +22,7 @@ pub fn resolve_component(
     engine: &Engine,
     component: &Component,
 ) -> Result<wasmtime::component::InstancePre<State>, Failure> {
+    check_bridges(engine, component)?;
     engine
         .components
         .instantiate_pre(component)
@@ -39,6 +40,32 @@ pub fn resolve_component(
             }
             refusal(missing.list(), &error)
         })
+}
+
+/// The linker only sees that values of bridges have the right shape; here their types are compared.
+fn check_bridges(engine: &Engine, component: &Component) -> Result<(), Failure> {
+    for (name, item) in component.component_type().imports(&engine.wasmtime) {
+        let ComponentItem::ComponentInstance(guest) = item.ty else {
+            continue;
+        };
+        let mut declared = engine.interfaces.iter();
+        let declared = declared.find(|declared| is_same(name, &declared.name));
+        let wrong = declared.and_then(|it| bridge::check(it, &engine.wasmtime, &guest));
+        if let Some(text) = wrong {
+            return Err(Failure::new(EGUEST, text));
+        }
+    }
+    Ok(())
+}
+
+/// Does an import of this name get what is offered under the other one?
+pub fn is_same(import: &str, offered: &str) -> bool {
+    match (import.split_once('@'), offered.split_once('@')) {
+        (Some((name, version)), Some((ours, our_version))) => {
+            name == ours && track(version) == track(our_version)
+        }
+        _ => import == offered,
+    }
 }
 
 /// A resource that one interface uses from another is listed by both and offered by one. So they
@@ -86,7 +113,7 @@ fn missing_of(
     missing: &mut Missing,
 ) {
     let mut scratch = engine.components.clone();
-    let offered = offered_name(interface);
+    let offered = offered_name(engine, interface);
     for (name, item) in instance.exports(&engine.wasmtime) {
         let (list, takes): (_, fn(&mut Linker, &str, &str) -> bool) = match item.ty {
             ComponentItem::ComponentFunc(_) => (&mut missing.functions, takes_function),
@@ -103,7 +130,11 @@ fn missing_of(
 }
 
 /// The name under which the linker knows an interface, versions that fit each other included.
-fn offered_name(interface: &str) -> Option<String> {
+fn offered_name(engine: &Engine, interface: &str) -> Option<String> {
+    let mut bridges = engine.interfaces.iter();
+    if let Some(bridge) = bridges.find(|bridge| is_same(interface, &bridge.name)) {
+        return Some(bridge.name.clone());
+    }
     let (name, version) = interface.split_once('@')?;
     let offered = if wasi::INTERFACES.contains(&name) {
         wasi::VERSION

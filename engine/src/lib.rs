@@ -291,6 +291,23 @@ pub unsafe extern "C" fn rusm_engine_artifact_has_instance(
     })
 }
 
+/// # Safety
+/// See the head of this file.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rusm_engine_artifact_imports(
+    artifact: *const Artifact,
+    interface: *const c_char,
+) -> c_int {
+    guard_or(0, || {
+        // SAFETY: see the head of this file.
+        let given = unsafe { (given(artifact, "artifact"), text(interface, "interface")) };
+        match given {
+            (Ok(artifact), Ok(interface)) => c_int::from(artifact.imports(interface)),
+            _ => 0,
+        }
+    })
+}
+
 // ---- wasi ----
 
 #[unsafe(no_mangle)]

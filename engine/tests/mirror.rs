@@ -6,6 +6,7 @@ use std::mem::{offset_of, size_of};
 use std::process::Command;
 
 use rusm_engine::EngineConfig;
+use rusm_engine::calls::bridge::{RawFunction, RawInterface};
 use rusm_engine::host::*;
 
 /// Each line: what C prints, and what it is here.
@@ -97,6 +98,36 @@ fn layout() -> Layout {
         owner,
     );
     compare!(layout, "struct rusm__slice_pair", SlicePair, name, value);
+    compare!(layout, "rusm_value", Value, is_error);
+    // Two names are keywords here.
+    let place = offset_of!(Value, payload);
+    layout.line("rusm_value", "as", "offsetof(rusm_value, as)", place);
+    let place = offset_of!(Value, ty);
+    layout.line("rusm_value", "type", "offsetof(rusm_value, type)", place);
+    let l = &mut layout;
+    compare!(
+        l,
+        "struct rusm__bridge_function",
+        RawFunction,
+        name,
+        text,
+        params,
+        param_count,
+        answer,
+        error,
+        is_result,
+        may_wait,
+        function
+    );
+    compare!(
+        layout,
+        "struct rusm__bridge_interface",
+        RawInterface,
+        name,
+        functions,
+        function_count,
+        grant
+    );
     compare!(
         layout,
         "struct rusm__connection_info",
@@ -157,6 +188,8 @@ fn layout() -> Layout {
         stream_read_begin,
         stream_read_poll,
         connection,
+        bridge_call,
+        bridge_poll,
     );
     compare!(
         layout,
@@ -176,6 +209,8 @@ fn layout() -> Layout {
         stack_bytes,
         guest_stack_bytes,
         blocking_threads,
+        interfaces,
+        interface_count,
     );
     layout
 }

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "rusm/bridge.h"
 #include "rusm/export.h"
 #include "rusm/runtime.h"
 
@@ -36,6 +37,8 @@ typedef struct rusm_node_options {
     uint32_t schedulers;     /* 0 = one per core */
     int log_fd;              /* where log lines go; 0 = standard error. Not looked at if the program
                               * has started the log (rusm/log.h) */
+    const rusm_bridge *bridges; /* host interfaces of the program's own (rusm/bridge.h) */
+    size_t bridge_count;
 } rusm_node_options;
 
 /* What went wrong, whole: one or more lines without a final newline. */

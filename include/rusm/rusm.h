@@ -3,6 +3,7 @@
 #ifndef RUSM_RUSM_H
 #define RUSM_RUSM_H
 
+#include "rusm/bridge.h"
 #include "rusm/error.h"
 #include "rusm/export.h"
 #include "rusm/fiber.h"

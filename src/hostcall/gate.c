@@ -21,6 +21,7 @@ static const struct {
     [RUSM__REFUSED_KILL] = {"actor.kill", "`allow-process-control = true`"},
     [RUSM__REFUSED_KILL_TAG] = {"pg.kill-tag", "`allow-process-control = true`"},
     [RUSM__REFUSED_SUPERVISE] = {"actor.supervise", "`allow-spawn = true`"},
+    [RUSM__REFUSED_BRIDGE] = {"a bridge", "its name into `bridges`"},
 #define KV(op, call) [RUSM__REFUSED_KV + RUSM__KV_##op] = {call, "`allow-storage = true`"}
     KV(GET, "kv.get"),
     KV(SET, "kv.set"),

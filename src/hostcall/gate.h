@@ -19,6 +19,7 @@ enum rusm__refusal {
     RUSM__REFUSED_KILL,
     RUSM__REFUSED_KILL_TAG,
     RUSM__REFUSED_SUPERVISE,
+    RUSM__REFUSED_BRIDGE,
     /* no grant would help */
     RUSM__REFUSED_KILL_OWN, /* a process of the node itself */
     RUSM__REFUSED_SEND,     /* the receiver's mailbox is full */

@@ -128,6 +128,8 @@ static const struct rusm__host_calls table = {
     .stream_read_begin = rusm__guest_stream_read_begin,
     .stream_read_poll = rusm__guest_stream_read_poll,
     .connection = rusm__guest_connection,
+    .bridge_call = rusm__bridge_call,
+    .bridge_poll = rusm__bridge_poll,
 };
 
 /* ---- life ---- */
@@ -139,20 +141,25 @@ static void guest_end(struct rusm__guest *guest) {
     rusm__guest_streams_end(guest);
     rusm_context_unref(calls->context);
     rusm__outbox_fini(&calls->outbox);
+    rusm__bridge_end(guest);
     rusm__mem_free(calls->trap_text);
     rusm__mem_free(calls->who);
 }
 
 int rusm__hostcall_open(const struct rusm__hostcall_options *options,
-                        struct rusm__hostcall **out_hostcall) {
+                        struct rusm__hostcall **out_hostcall, struct rusm__buf *error) {
     struct rusm__hostcall *hostcall = rusm__mem_try_zalloc(sizeof(*hostcall));
     *out_hostcall = NULL;
     if (!hostcall)
         return RUSM_ENOMEM;
     hostcall->runtime = options->runtime;
     rusm__orphans_init(&hostcall->orphans, options->runtime);
-    int code = rusm__store_init(&hostcall->store, options->store, options->runtime);
+    int code =
+        rusm__bridges_init(&hostcall->bridges, options->bridges, options->bridge_count, error);
+    if (code == RUSM_OK)
+        code = rusm__store_init(&hostcall->store, options->store, options->runtime);
     if (code < 0) {
+        rusm__bridges_fini(&hostcall->bridges);
         rusm__orphans_fini(&hostcall->orphans);
         rusm__mem_free(hostcall);
     } else {
@@ -167,6 +174,7 @@ void rusm__hostcall_close(struct rusm__hostcall *hostcall) {
     rusm__store_fini(&hostcall->store);
     rusm__orphans_fini(&hostcall->orphans);
     rusm__registered_fini(&hostcall->registered);
+    rusm__bridges_fini(&hostcall->bridges);
     rusm__mem_free(hostcall);
 }
 
@@ -176,6 +184,8 @@ void rusm__hostcall_fill(struct rusm__hostcall *hostcall, struct rusm__sandbox_o
     options->calls_bytes = sizeof(struct rusm__calls);
     options->guest_end = guest_end;
     options->guest_held = rusm__ledger_held;
+    options->interfaces = hostcall->bridges.interfaces;
+    options->interface_count = hostcall->bridges.count;
 }
 
 int rusm__hostcall_add(struct rusm__hostcall *hostcall, struct rusm__component *component) {

@@ -9,8 +9,10 @@
 #ifndef RUSM__HOSTCALL_HOSTCALL_H
 #define RUSM__HOSTCALL_HOSTCALL_H
 
+#include "rusm/bridge.h"
 #include "rusm/export.h"
 
+#include "base/buf.h"
 #include "sandbox/sandbox.h"
 
 struct rusm__hostcall;
@@ -18,17 +20,20 @@ struct rusm__kv;
 
 struct rusm__hostcall_options {
     rusm_runtime *runtime;
-    struct rusm__kv *store; /* borrowed; NULL: none is configured */
+    struct rusm__kv *store;     /* borrowed; NULL: none is configured */
+    const rusm_bridge *bridges; /* borrowed */
+    size_t bridge_count;
 };
 
-/* RUSM_ENOMEM. */
+/* RUSM_EINVAL with a text: a bridge that cannot be. RUSM_ENOMEM. */
 RUSM_MUST_USE int rusm__hostcall_open(const struct rusm__hostcall_options *options,
-                                      struct rusm__hostcall **out_hostcall);
+                                      struct rusm__hostcall **out_hostcall,
+                                      struct rusm__buf *error);
 /* After the sandbox is closed and before the store is. Waits for writes that guests left behind.
  * NULL is allowed. */
 void rusm__hostcall_close(struct rusm__hostcall *hostcall);
 
-/* Set host, host_data, calls_bytes and guest_end. */
+/* Set host, host_data, calls_bytes, guest_end and the interfaces. */
 void rusm__hostcall_fill(struct rusm__hostcall *hostcall, struct rusm__sandbox_options *options);
 
 /* Make a component known to actor.spawn under its name, or a name known as a template that only

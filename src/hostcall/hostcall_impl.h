@@ -9,6 +9,7 @@
 
 #include "rusm/stream.h"
 
+#include "hostcall/bridge.h"
 #include "hostcall/gate.h"
 #include "hostcall/hostcall.h"
 #include "hostcall/ledger.h"
@@ -24,6 +25,7 @@ struct rusm__hostcall {
     struct rusm__store store;
     struct rusm__registered registered;
     struct rusm__orphans orphans;
+    struct rusm__bridges bridges;
     _Atomic uint64_t notified; /* any scheduler adds */
 };
 
@@ -81,6 +83,7 @@ struct rusm__calls {
     struct rusm__outbox outbox;
     struct rusm__guest_timers timers;
     struct rusm__guest_streams streams;
+    struct rusm__bridge_wait bridge;
     /* owned; NULL until needed */
     rusm_context *context; /* of the message that was received last */
     struct rusm__kv_call *kv;

@@ -35,6 +35,8 @@ uint32_t rusm__mail_copy(struct rusm__guest *guest, struct rusm__slice bytes, ru
                                    bytes.len, (unsigned long long)limit, guest->profile->name);
     int code = rusm_msg_copy(bytes.ptr, bytes.len, out_msg);
     rusm_context *context = rusm__calls_of(guest)->context;
+    if (context && rusm__component_is_module(guest->component))
+        context = NULL; /* the raw ABI carries none */
     if (code == RUSM_OK && context && (code = rusm_msg_set_context(out_msg, context)) < 0)
         rusm_msg_free(*out_msg);
     if (code < 0)

@@ -384,8 +384,9 @@ static const struct rusm__key capability[] = {
                                   .take = rusm__take_bridge,
                                   .used_by = NODES | RUSM__FOR_BUILD,
                                   .standard = "`[]`",
-                                  .meaning = "Names of the app's own host interfaces in "
-                                             "`bridges/`; never implied by a base."},
+                                  .meaning = "Host interfaces that the program registers "
+                                             "(docs/embedding.md), by name; never implied by "
+                                             "a base. `rusm` itself registers none."},
     [RUSM__CAPABILITY_ENV] =
         {.name = "env",
          .type = RUSM__KEY_STRINGS,

@@ -10,8 +10,6 @@
 
 #include "rusm/error.h"
 
-#include "base/mem.h"
-
 enum {
     NODES = RUSM__FOR_RUN | RUSM__FOR_SERVE | RUSM__FOR_DEV | RUSM__FOR_NODE_START,
     LISTENING = RUSM__FOR_SERVE | RUSM__FOR_DEV,
@@ -61,12 +59,6 @@ static bool is_dynamic(const void *object) {
     return ((const struct rusm__manifest_component *)object)->dynamic != RUSM__DYNAMIC_NONE;
 }
 
-/* ---- profiles that a component or a listener runs under ---- */
-
-static bool uses_bridges(const void *object) {
-    return ((const struct rusm__manifest_profile *)object)->bridges.count != 0;
-}
-
 /* ---- the table ---- */
 
 static const struct rusm__feature features[] = {
@@ -82,8 +74,6 @@ static const struct rusm__feature features[] = {
     {&rusm__serve_keys, RUSM__SERVE_SOURCE, "`source`", LISTENING, listener_uses_source},
     {&rusm__component_keys, RUSM__COMPONENT_SOURCE, "`source`", NODES, component_uses_source},
     {&rusm__component_keys, RUSM__COMPONENT_DYNAMIC, "`dynamic`", NODES, is_dynamic},
-    {&rusm__capability_keys, RUSM__CAPABILITY_BRIDGES, "`bridges`", NODES | RUSM__FOR_BUILD,
-     uses_bridges},
 };
 
 const struct rusm__feature *rusm__feature_at(size_t index) {
@@ -120,37 +110,6 @@ static void look_named(struct search *search, const struct rusm__key_set *set, c
     look(search, set, object, name_at, where);
 }
 
-/* Marks a profile of the app; built-in ones ask for nothing that is missing. */
-static void mark(const struct rusm__manifest *manifest,
-                 const struct rusm__manifest_profile *profile, bool *used) {
-    if (profile != NULL && profile->name_at.line != 0) {
-        used[profile - manifest->capabilities] = true;
-    }
-}
-
-/* Only profiles that something runs under are needed, and each is looked at once. */
-static int look_at_profiles(struct search *search, const struct rusm__manifest *manifest) {
-    bool *used = rusm__mem_try_zalloc(manifest->capability_count + 1);
-    if (used == NULL) {
-        return RUSM_ENOMEM;
-    }
-    for (size_t i = 0; i < manifest->component_count; i++) {
-        mark(manifest, manifest->components[i].profile, used);
-    }
-    for (size_t i = 0; (search->needed & LISTENING) && i < manifest->serve_count; i++) {
-        mark(manifest, manifest->serve[i].profile, used);
-    }
-    for (size_t i = 0; i < manifest->capability_count; i++) {
-        const struct rusm__manifest_profile *profile = &manifest->capabilities[i];
-        if (used[i]) {
-            look_named(search, &rusm__capability_keys, profile, profile->name_at, "capabilities",
-                       profile->name);
-        }
-    }
-    rusm__mem_free(used);
-    return RUSM_OK;
-}
-
 int rusm__manifest_unsupported(const struct rusm__manifest *manifest,
                                enum rusm__manifest_command command, struct rusm__report *report) {
     struct search search = {.needed = command == RUSM__FOR_CHECK ? ~0u : command, .report = report};
@@ -163,7 +122,6 @@ int rusm__manifest_unsupported(const struct rusm__manifest *manifest,
         look_named(&search, &rusm__component_keys, component, component->name_at, "components",
                    component->name);
     }
-    int code = look_at_profiles(&search, manifest);
     rusm__report_sort(report);
-    return code != RUSM_OK ? code : search.found ? RUSM_ENOTSUP : RUSM_OK;
+    return search.found ? RUSM_ENOTSUP : RUSM_OK;
 }

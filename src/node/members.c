@@ -84,6 +84,40 @@ static rusm_mailbox_policy policy_of(enum rusm__mailbox_policy policy) {
     return RUSM_MAILBOX_DEFAULT;
 }
 
+/* A bridge that this program does not have is no grant that could be kept. */
+static int find_bridge(rusm_node *node, const struct rusm__manifest_profile *profile,
+                       const char *name, uint64_t *out_bit) {
+    for (size_t i = 0; i < node->bridge_count; i++) {
+        if (strcmp(node->bridges[i].name, name) == 0) {
+            *out_bit = (uint64_t)1 << i;
+            return RUSM_OK;
+        }
+    }
+    rusm__node_fail(node,
+                    "[capabilities.%s]: `bridges` names `%s`, and this program has no such bridge; "
+                    "a program that embeds the node registers it (rusm_node_options.bridges)",
+                    profile->name, name);
+    return RUSM_ENOTSUP;
+}
+
+static int fill_bridges(rusm_node *node, struct rusm__member *member) {
+    const struct rusm__manifest_profile *from = member->declared->profile;
+    const char *names = NULL;
+    int code = RUSM_OK;
+    for (size_t i = 0; i < from->bridges.count && code == RUSM_OK; i++) {
+        const char *name = from->bridges.items[i];
+        uint64_t bit = 0;
+        code = find_bridge(node, from, name, &bit);
+        member->profile.bridges |= bit;
+        names = rusm__arena_try_printf(&node->arena, "%s%s%s", names ? names : "", names ? "," : "",
+                                       name);
+        if (code == RUSM_OK && !names)
+            code = RUSM_ENOMEM;
+    }
+    member->profile.bridge_names = names;
+    return code;
+}
+
 /* A limit that the file sets holds for requests too. */
 static uint64_t for_requests(const struct rusm__manifest_profile *profile,
                              enum rusm__capability_key key, uint64_t set, uint64_t otherwise) {
@@ -117,7 +151,8 @@ static int fill_profile(rusm_node *node, struct rusm__member *member) {
         .max_timers = limits->max_timers,
         .max_streams = limits->max_streams,
     };
-    return fill_env(node, member) ? fill_preopens(node, member) : RUSM_ENOMEM;
+    int code = fill_env(node, member) ? fill_preopens(node, member) : RUSM_ENOMEM;
+    return code == RUSM_OK ? fill_bridges(node, member) : code;
 }
 
 /* ---- the artefact ---- */

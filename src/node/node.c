@@ -98,8 +98,13 @@ static const char *cache_folder(rusm_node *node) {
 }
 
 static int open_sandbox(rusm_node *node) {
-    struct rusm__hostcall_options hostcall = {.runtime = node->runtime, .store = node->store};
-    int code = rusm__hostcall_open(&hostcall, &node->hostcall);
+    struct rusm__hostcall_options hostcall = {
+        .runtime = node->runtime,
+        .store = node->store,
+        .bridges = node->bridges,
+        .bridge_count = node->bridge_count,
+    };
+    int code = rusm__hostcall_open(&hostcall, &node->hostcall, &node->error);
     if (code < 0)
         return code;
     struct rusm__sandbox_options sandbox = {
@@ -138,6 +143,8 @@ static rusm_node *new_node(const rusm_node_options *options) {
     rusm__report_init(&node->report);
     rusm__dotenv_init(&node->env);
     const char *root = options->root ? options->root : ".";
+    node->bridges = options->bridges;
+    node->bridge_count = options->bridge_count;
     node->root = rusm__arena_try_strndup(&node->arena, root, strlen(root));
     return node;
 }

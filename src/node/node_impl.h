@@ -53,6 +53,8 @@ struct rusm__route_table {
 struct rusm_node {
     struct rusm__arena arena; /* whatever lives as long as the node */
     const char *root;
+    const rusm_bridge *bridges; /* the program's */
+    size_t bridge_count;
     struct rusm__buf error;    /* why the start failed */
     struct rusm__buf warnings; /* what is accepted, but hardly meant */
     struct rusm__report report;

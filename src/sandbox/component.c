@@ -20,7 +20,6 @@ struct load {
     struct rusm__component *component;
     const struct rusm__component_options *options;
     const char *entry;
-    bool is_module;
     struct rusm__buf *error;
 };
 
@@ -97,8 +96,8 @@ static int make_wasi(struct rusm__component *component) {
 
 static bool is_command(const struct load *load) {
     const rusm_engine_artifact *artifact = load->component->artifact;
-    return load->is_module ? rusm_engine_artifact_has_function(artifact, "_start")
-                           : rusm_engine_artifact_has_instance(artifact, RUN_INTERFACE);
+    return load->component->is_module ? rusm_engine_artifact_has_function(artifact, "_start")
+                                      : rusm_engine_artifact_has_instance(artifact, RUN_INTERFACE);
 }
 
 static int no_entry(struct load *load) {
@@ -172,7 +171,8 @@ static int compile(struct load *load, const void *wasm, size_t len) {
     code = rusm_engine_artifact_new(engine, wasm, len, &component->artifact, NULL, &text);
     if (code < 0)
         return cannot_compile(load, code, text);
-    load->is_module = rusm_engine_artifact_kind(component->artifact) == RUSM_ENGINE_CORE_MODULE;
+    component->is_module =
+        rusm_engine_artifact_kind(component->artifact) == RUSM_ENGINE_CORE_MODULE;
     return RUSM_OK;
 }
 
@@ -182,6 +182,27 @@ static size_t call_bytes(const struct rusm__profile *profile) {
     return profile->max_message_bytes < CALL_BYTES_LEAST
                ? 2 * CALL_BYTES_LEAST
                : (size_t)profile->max_message_bytes + CALL_BYTES_LEAST;
+}
+
+/* An interface of the program's own is offered to whom the manifest grants it, and to nobody else.
+ */
+static int check_bridges(struct load *load) {
+    const struct rusm__sandbox *sandbox = load->component->sandbox;
+    const struct rusm__profile *profile = load->component->profile;
+    for (size_t i = 0; i < sandbox->interface_count; i++) {
+        const struct rusm__bridge_interface *bridge = &sandbox->interfaces[i];
+        if (profile->bridges >> i & 1 ||
+            !rusm_engine_artifact_imports(load->component->artifact, bridge->name))
+            continue;
+        begin_error(load);
+        rusm__buf_addf(
+            load->error,
+            "it imports the bridge %s and may not; to allow it put \"%s\" into `bridges` "
+            "under [capabilities.%s]",
+            bridge->name, bridge->grant, profile->name);
+        return RUSM_EGUEST;
+    }
+    return RUSM_OK;
 }
 
 static int prepare(struct load *load) {
@@ -212,6 +233,8 @@ static int fill(struct load *load, const void *wasm, size_t len) {
     code = compile(load, wasm, len);
     if (code == RUSM_OK)
         code = classify(load);
+    if (code == RUSM_OK)
+        code = check_bridges(load);
     if (code == RUSM_OK)
         code = prepare(load);
     return code;
@@ -262,6 +285,10 @@ enum rusm__component_kind rusm__component_get_kind(const struct rusm__component 
 
 const struct rusm__profile *rusm__component_profile(const struct rusm__component *component) {
     return component->profile;
+}
+
+bool rusm__component_is_module(const struct rusm__component *component) {
+    return component->is_module;
 }
 
 bool rusm__component_first_time(struct rusm__component *component, unsigned cause) {

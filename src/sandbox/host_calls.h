@@ -19,6 +19,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "rusm/bridge.h"
+
 #define RUSM__GUEST_STACK_BUDGET (64u * 1024u)
 
 struct rusm__guest;
@@ -121,6 +123,26 @@ struct rusm__connection_info { /* serve.connection-info; lives as long as the pr
     uint8_t has_subprotocol;
 };
 
+/* A function of an interface that the program adds (rusm/bridge.h). Read when an engine is made. */
+struct rusm__bridge_function {
+    const char *name;       /* as in WIT */
+    const char *text;       /* its type as in WIT, for error texts */
+    const uint32_t *params; /* rusm_type, one each */
+    size_t param_count;
+    uint32_t answer; /* RUSM_TYPE_NONE: nothing; of a result: its ok */
+    uint32_t error;  /* of a result */
+    uint32_t is_result;
+    uint32_t may_wait;    /* bridge_call may answer PENDING */
+    const void *function; /* handed to bridge_call */
+};
+
+struct rusm__bridge_interface {
+    const char *name; /* "app:weather/weather@0.1.0" */
+    const struct rusm__bridge_function *functions;
+    size_t function_count;
+    const char *grant; /* what the manifest calls it; the engine does not look at it */
+};
+
 struct rusm__host_calls {
     size_t size; /* sizeof(struct rusm__host_calls) */
 
@@ -202,6 +224,13 @@ struct rusm__host_calls {
     /* ---- serve ---- */
     /* The connection of this process, or NULL. */
     const struct rusm__connection_info *(*connection)(struct rusm__guest *guest);
+
+    /* ---- bridges ---- */
+    /* Both answer OK: *out_answer, of the declared type, whose bytes are there until *out_owner is
+     * released; PENDING, if the function may wait; TRAP. *out_owner is NULL before. */
+    uint32_t (*bridge_call)(struct rusm__guest *guest, const void *function, const rusm_value *args,
+                            rusm_value *out_answer, void **out_owner);
+    uint32_t (*bridge_poll)(struct rusm__guest *guest, rusm_value *out_answer, void **out_owner);
 };
 
 #endif

@@ -21,6 +21,8 @@ void rusm__profile_summary(const struct rusm__profile *profile, struct rusm__buf
     add_word(out, profile->stdio, "stdio");
     add_count(out, "env", profile->env_count);
     add_count(out, "dir", profile->preopen_count);
+    if (profile->bridge_names)
+        rusm__buf_addf(out, "bridge=%s ", profile->bridge_names);
     add_word(out, out->len == before, "sandboxed");
     rusm__buf_addf(out, "mem=%lluM", (unsigned long long)(profile->max_memory_bytes >> 20));
 }

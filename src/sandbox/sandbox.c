@@ -52,6 +52,8 @@ static int open_parts(struct rusm__sandbox *sandbox, const struct rusm__sandbox_
                             &machine, options->max_instances);
     if (code < 0)
         return code;
+    sandbox->pools.config.interfaces = options->interfaces;
+    sandbox->pools.config.interface_count = options->interface_count;
     rusm__permits_init(&sandbox->permits, sandbox->lanes, sandbox->lane_count,
                        sandbox->pools.capacity);
     code = rusm__ticker_start(&sandbox->ticker, sandbox->lanes, sandbox->lane_count, tick_engines,
@@ -78,6 +80,8 @@ int rusm__sandbox_open(const struct rusm__sandbox_options *options,
         sandbox->calls_bytes = options->calls_bytes;
         sandbox->guest_end = options->guest_end;
         sandbox->guest_held = options->guest_held;
+        sandbox->interfaces = options->interfaces;
+        sandbox->interface_count = options->interface_count;
         sandbox->changed = options->changed;
         sandbox->changed_arg = options->changed_arg;
         sandbox->lane_count = rusm__sched_count(options->runtime);

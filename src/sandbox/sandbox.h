@@ -45,6 +45,8 @@ struct rusm__profile {
     size_t env_count;
     const struct rusm__preopen *preopens;
     size_t preopen_count;
+    uint64_t bridges;           /* bit i: the sandbox's interface i */
+    const char *bridge_names;   /* "a,b", for the log; NULL: none */
     uint64_t max_memory_bytes;  /* inclusive ceiling of each linear memory; at most 4 GiB */
     uint64_t max_message_bytes; /* one message of send, send-after, stash */
     /* Per unit of work (sandbox/unit.h); 0: no limit. The second of each is for handlers of
@@ -89,6 +91,8 @@ struct rusm__sandbox_options {
     uint32_t max_instances;              /* guests alive at once; 0 = as the machine allows */
     const char *max_instances_setting;   /* how texts call that limit; NULL = "max_instances" */
     const struct rusm__machine *machine; /* NULL: this one, as it is */
+    const struct rusm__bridge_interface *interfaces; /* static; at most 64 */
+    size_t interface_count;
     /* A guest was spawned or has ended. Called once, and again after rusm__sandbox_watch; any
      * thread, must not wait. NULL: nobody asks. */
     void (*changed)(void *arg);
@@ -131,6 +135,8 @@ RUSM_MUST_USE int rusm__component_load(struct rusm__sandbox *sandbox, const void
 const char *rusm__component_name(const struct rusm__component *component);
 enum rusm__component_kind rusm__component_get_kind(const struct rusm__component *component);
 const struct rusm__profile *rusm__component_profile(const struct rusm__component *component);
+/* A core module, which calls its host through the raw ABI. */
+bool rusm__component_is_module(const struct rusm__component *component);
 
 /* The children of a guest, counted against its max_children also when it has ended. */
 struct rusm__family {

@@ -25,6 +25,8 @@ struct rusm__sandbox {
     size_t calls_bytes;
     rusm__guest_end guest_end;
     rusm__guest_held guest_held;
+    const struct rusm__bridge_interface *interfaces;
+    size_t interface_count;
     char *setting; /* the name of max_instances in texts */
     struct rusm__lane *lanes;
     uint32_t lane_count;
@@ -46,6 +48,7 @@ struct rusm__component {
     struct rusm__component *next; /* of the sandbox's list */
     enum rusm__component_kind kind;
     bool is_scarce; /* its slots are fewer than permits: see rusm__pools_take_large */
+    bool is_module;
     const struct rusm__profile *profile;
     char *name;
     char *grants;           /* summary of the profile, for the spawn line */

@@ -9,6 +9,7 @@
 //! `rusm:kv@0.1.0` is a package of our own, with what the store can do beyond the reference.
 
 mod actor;
+pub mod bridge;
 mod kv;
 mod kv_store;
 mod log;

@@ -606,6 +606,20 @@ unsafe extern "C-unwind" fn connection(guest: Guest) -> *const ConnectionInfo {
     }
 }
 
+unsafe extern "C-unwind" fn bridge_call(
+    _: Guest,
+    _: *const c_void,
+    _: *const Value,
+    _: *mut Value,
+    _: *mut *mut c_void,
+) -> u32 {
+    CALL_TRAP
+}
+
+unsafe extern "C-unwind" fn bridge_poll(_: Guest, _: *mut Value, _: *mut *mut c_void) -> u32 {
+    CALL_TRAP
+}
+
 pub static CALLS: HostCalls = HostCalls {
     size: std::mem::size_of::<HostCalls>(),
     release,
@@ -648,6 +662,8 @@ pub static CALLS: HostCalls = HostCalls {
     stream_read_begin,
     stream_read_poll,
     connection,
+    bridge_call,
+    bridge_poll,
 };
 
 /// An engine with a small pool, changed by the test as it likes.
@@ -667,6 +683,8 @@ pub fn config() -> EngineConfig {
         stack_bytes: 512 << 10,
         guest_stack_bytes: 256 << 10,
         blocking_threads: 2,
+        interfaces: ptr::null(),
+        interface_count: 0,
     }
 }
 

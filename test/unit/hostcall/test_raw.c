@@ -202,6 +202,26 @@ static void streams_go_from_module_to_module(void **state) {
     world_expect_end(w, writer, RUSM_EXIT_NORMAL);
 }
 
+static void a_raw_send_carries_no_claims(void **state) {
+    struct world *w = *state;
+    rusm_context *context;
+    rusm_msg *msg;
+    rusm_pid pid = run(w, "a",
+                       RAW("(drop (call $receive (i32.const 64) (i32.const 8)))"
+                           "(call $send (i64.load (i32.const 0)) (i32.const 64) "
+                           "(i32.const 2))"));
+    assert_int_equal(rusm_context_new("anna", 4, &context), RUSM_OK);
+    assert_int_equal(rusm_msg_copy("hi", 2, &msg), RUSM_OK);
+    assert_int_equal(rusm_msg_set_context(&msg, context), RUSM_OK);
+    rusm_context_unref(context);
+    assert_int_equal(rusm_msg_send(w->runtime, pid, msg), RUSM_OK);
+    rusm_msg *answer = world_next(w);
+    assert_int_equal(rusm_msg_len(answer), 2);
+    assert_null(rusm_msg_context(answer));
+    rusm_msg_free(answer);
+    world_expect_end(w, pid, RUSM_EXIT_NORMAL);
+}
+
 static void notes_are_counted(void **state) {
     struct world *w = *state;
     rusm_pid pid = run(w, "a", RAW("(call $notify) (call $notify) (call $notify)"));
@@ -283,6 +303,7 @@ int main(void) {
         world_test(other_processes_need_the_capability),
         world_test(with_it_they_are_seen_and_killed),
         world_test(streams_go_from_module_to_module),
+        world_test(a_raw_send_carries_no_claims),
         world_test(notes_are_counted),
         world_test(the_exit_status_counts),
         world_test(what_lies_outside_of_the_memory_ends_the_guest),

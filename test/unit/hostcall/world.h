@@ -189,6 +189,8 @@ static struct rusm__profile world_profile(const char *name) {
 
 struct world_options {
     struct rusm__kv *store;
+    const rusm_bridge *bridges;
+    size_t bridge_count;
     uint32_t max_instances; /* 0: 64 */
     const struct rusm__machine *machine;
     enum rusm__log_level level;
@@ -198,8 +200,14 @@ struct world_options {
 static void world_start_node(struct world *w, const struct world_options *options) {
     rusm_runtime_options rt = {.size = sizeof(rt), .schedulers = 2};
     assert_int_equal(rusm_runtime_start(&rt, &w->runtime), RUSM_OK);
-    struct rusm__hostcall_options calls = {.runtime = w->runtime, .store = options->store};
-    assert_int_equal(rusm__hostcall_open(&calls, &w->hostcall), RUSM_OK);
+    struct rusm__hostcall_options calls = {.runtime = w->runtime,
+                                           .store = options->store,
+                                           .bridges = options->bridges,
+                                           .bridge_count = options->bridge_count};
+    struct rusm__buf error;
+    rusm__buf_init(&error);
+    if (rusm__hostcall_open(&calls, &w->hostcall, &error) != RUSM_OK)
+        fail_msg("%s", rusm__buf_cstr(&error));
     struct rusm__sandbox_options sandbox = {
         .runtime = w->runtime,
         .max_instances = options->max_instances ? options->max_instances : 64,
@@ -207,8 +215,6 @@ static void world_start_node(struct world *w, const struct world_options *option
     rusm__hostcall_fill(w->hostcall, &sandbox);
     if (options->adjust)
         options->adjust(&sandbox);
-    struct rusm__buf error;
-    rusm__buf_init(&error);
     if (rusm__sandbox_open(&sandbox, &w->sandbox, &error) != RUSM_OK)
         fail_msg("%s", rusm__buf_cstr(&error));
     rusm__buf_fini(&error);

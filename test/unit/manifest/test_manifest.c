@@ -272,20 +272,12 @@ static void check_refusals(const char *text, enum rusm__manifest_command command
 static void command_refuses_only_what_it_needs(void **state) {
     (void)state;
     char *text = read_data("good/all_keys.toml");
-    check_refusals(text, RUSM__FOR_CHECK, 8);
-    check_refusals(text, RUSM__FOR_SERVE, 8);
-    check_refusals(text, RUSM__FOR_RUN, 3); /* no listeners */
+    check_refusals(text, RUSM__FOR_CHECK, 7);
+    check_refusals(text, RUSM__FOR_SERVE, 7);
+    check_refusals(text, RUSM__FOR_RUN, 2); /* no listeners */
     check_refusals(text, RUSM__FOR_KV, 0);
-    check_refusals(text, RUSM__FOR_BUILD, 1); /* bridges */
+    check_refusals(text, RUSM__FOR_BUILD, 0);
     free(text);
-}
-
-static void profile_that_nothing_uses_is_not_refused(void **state) {
-    (void)state;
-    check_refusals("[capabilities.p]\nbridges = ['b']\n", RUSM__FOR_CHECK, 0);
-    check_refusals("[capabilities.p]\nbridges = ['b']\n[components.a]\ncapability='p'\n"
-                   "[components.b]\ncapability='p'\n",
-                   RUSM__FOR_RUN, 1);
 }
 
 /* ---- memory ---- */
@@ -328,7 +320,6 @@ int main(void) {
         cmocka_unit_test(builtin_profiles_grant_what_the_table_says),
         cmocka_unit_test(each_listener_has_its_own_routes),
         cmocka_unit_test(command_refuses_only_what_it_needs),
-        cmocka_unit_test(profile_that_nothing_uses_is_not_refused),
         cmocka_unit_test(every_failed_allocation_is_an_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -176,6 +176,38 @@ static void names_and_endpoints_are_known(void **state) {
     rusm_node_stop(node);
 }
 
+static int answer_nothing(rusm_bridge_call *call, const rusm_value *args, rusm_value *answer) {
+    (void)call, (void)args;
+    *answer = rusm_value_none();
+    return RUSM_OK;
+}
+
+static void a_granted_bridge_is_one_of_the_program(void **state) {
+    (void)state;
+    write_file("rusm.toml",
+               "[capabilities.p]\nbridges = ['tools']\n[components.a]\ncapability = 'p'\n");
+    write_file("wasm/a.wasm", ACTOR);
+    rusm_node_options options = options_for(RUSM_NODE_RUN);
+    rusm_node *node;
+    rusm_problem problem;
+    assert_int_equal(rusm_node_check(&options, &problem), RUSM_ENOTSUP);
+    assert_non_null(strstr(problem.text, "[capabilities.p]: `bridges` names `tools`"));
+    rusm_problem_clear(&problem);
+    rusm_bridge_function function = {"f", "func(x: what)", answer_nothing, 0, 0};
+    rusm_bridge bridge = {sizeof(bridge), "tools", "a:b/c@1.0.0", &function, 1, NULL};
+    options.bridges = &bridge;
+    options.bridge_count = 1;
+    assert_int_equal(rusm_node_start(&options, &node, &problem), RUSM_EINVAL);
+    assert_non_null(strstr(problem.text, "the bridge `tools`: the type of `f`, at `what)`"));
+    rusm_problem_clear(&problem);
+    function.type = "func()";
+    assert_int_equal(rusm_node_check(&options, &problem), RUSM_OK);
+    rusm_problem_clear(&problem);
+    assert_int_equal(rusm_node_start(&options, &node, &problem), RUSM_OK);
+    assert_int_equal(rusm_node_notifications(node), 0);
+    rusm_node_stop(node);
+}
+
 static void every_artefact_that_is_wrong_is_named(void **state) {
     (void)state;
     write_file("rusm.toml", "[components.a]\n[components.b]\n[components.c]\n[components.d]\n");
@@ -273,6 +305,7 @@ static void resident_that_keeps_ending_does_not_stop_the_node(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        TEST(a_granted_bridge_is_one_of_the_program),
         TEST(options_of_another_size_are_refused),
         TEST(app_without_a_manifest_is_an_empty_node),
         TEST(names_and_endpoints_are_known),
