@@ -52,6 +52,11 @@ static struct rusm__component *load(struct wasm *wasm, const char *path) {
 }
 
 void wasm_open(struct wasm *wasm, struct bench *bench, uint32_t max_instances) {
+    wasm_open_with(wasm, bench, max_instances, NULL);
+}
+
+void wasm_open_with(struct wasm *wasm, struct bench *bench, uint32_t max_instances,
+                    const rusm_bridge *bridge) {
     *wasm = (struct wasm){.bench = bench};
     wasm->profile = (struct rusm__profile){.name = "bench",
                                            .max_memory_bytes = (uint64_t)bench->memory_mb << 20,
@@ -60,7 +65,9 @@ void wasm_open(struct wasm *wasm, struct bench *bench, uint32_t max_instances) {
                                            .max_names = 16,
                                            .max_timers = 16,
                                            .max_streams = 16};
-    struct rusm__hostcall_options calls = {.runtime = bench->rt};
+    wasm->profile.bridges = bridge ? 1 : 0;
+    struct rusm__hostcall_options calls = {
+        .runtime = bench->rt, .bridges = bridge, .bridge_count = bridge ? 1 : 0};
     struct rusm__buf error;
     rusm__buf_init(&error);
     bench_check(rusm__hostcall_open(&calls, &wasm->hostcall, &error), "host calls");

@@ -5,6 +5,8 @@
 #ifndef BENCH_WASM_H
 #define BENCH_WASM_H
 
+#include "rusm/bridge.h"
+
 #include "../core/bench.h"
 #include "sandbox/sandbox.h"
 
@@ -18,6 +20,9 @@ struct wasm {
 
 /* Room for so many guests at once, 0 = the default. Ends the program on failure. */
 void wasm_open(struct wasm *wasm, struct bench *bench, uint32_t max_instances);
+/* The same, with a bridge that the guests may call; NULL: none. */
+void wasm_open_with(struct wasm *wasm, struct bench *bench, uint32_t max_instances,
+                    const rusm_bridge *bridge);
 /* Every guest has ended. Stops the runtime: bench_main's own stop is then one of nothing. */
 void wasm_close(struct wasm *wasm);
 

@@ -2,7 +2,7 @@
 //! The scenarios of bench/wasm for the reference's engine (crate rusm-wasm): the same guests, the
 //! same number of them in flight, slots of 16 MiB as the reference has them by default.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,7 @@ pub fn knows(scenario: &str) -> bool {
             | "wasm-ping-pong"
             | "fairness"
             | "idle-wasm"
+            | "host-call"
     )
 }
 
@@ -36,6 +37,7 @@ pub async fn run(settings: &Settings, rt: &Runtime) {
         }
         "wasm-ping-pong" => ping_pong(settings, rt).await,
         "fairness" => fairness(settings, rt).await,
+        "host-call" => host_call(settings, rt).await,
         _ => idle(settings, rt).await,
     }
 }
@@ -251,4 +253,68 @@ async fn idle(settings: &Settings, rt: &Runtime) {
     park(&node, count).await;
     let value = (memory("VmRSS") - before) / count as f64;
     settings.report("", value, "bytes/guest", &format!(" guests={count}"));
+}
+
+// ---- host-call ----
+
+/// Calls of guests that have ended.
+static CALLS: AtomicU64 = AtomicU64::new(0);
+static CALLS_OVER: AtomicBool = AtomicBool::new(false);
+
+fn next_call(number: u64) -> u64 {
+    if !CALLS_OVER.load(Relaxed) {
+        return number + 1;
+    }
+    CALLS.fetch_add(number + 1, Relaxed);
+    0
+}
+
+/// A bridge as the reference's own are: asynchronous. `plain`: a function of its engine that cannot
+/// wait, which its tools never make.
+fn node_with_bridge(settings: &Settings, rt: &Runtime, plain: bool) -> Arc<Node> {
+    let wasm = WasmRuntime::with_bridges(rt.clone(), move |linker| {
+        let mut interface = linker.instance("bench:host/calls@0.1.0")?;
+        if plain {
+            interface.func_wrap("next", |_, (number,): (u64,)| Ok((next_call(number),)))
+        } else {
+            interface.func_wrap_async("next", |_, (number,): (u64,)| {
+                Box::new(async move { Ok((next_call(number),)) })
+            })
+        }
+    });
+    let wasm = wasm.expect("the engine starts");
+    let bytes = std::fs::read(&settings.guests[0]).expect("the guest can be read");
+    let component = wasm.compile_component(&bytes).expect("it compiles");
+    let guest = Guest::Component(wasm.prepare_component(&component, "run").expect("an entry"));
+    Arc::new(Node {
+        rt: rt.clone(),
+        wasm,
+        guests: vec![guest],
+    })
+}
+
+async fn calls_for(node: &Arc<Node>, time: Duration, guests: usize) -> f64 {
+    CALLS.store(0, Relaxed);
+    CALLS_OVER.store(false, Relaxed);
+    let begin = Instant::now();
+    let handles: Vec<_> = (0..guests).map(|_| node.spawn(0)).collect();
+    tokio::time::sleep(time).await;
+    CALLS_OVER.store(true, Relaxed);
+    for handle in handles {
+        handle.join().await;
+    }
+    CALLS.load(Relaxed) as f64 / begin.elapsed().as_secs_f64()
+}
+
+async fn host_call(settings: &Settings, rt: &Runtime) {
+    let guests = settings.size.unwrap_or(1);
+    for (plain, suffix) in [(false, ""), (true, "-plain")] {
+        let node = node_with_bridge(settings, rt, plain);
+        calls_for(&node, settings.time() / 4, guests).await;
+        let rate = calls_for(&node, settings.time(), guests).await;
+        println!(
+            "host-call peer=rusm{suffix} value={rate:.2} unit=calls/s threads={} guests={guests}",
+            settings.threads
+        );
+    }
 }
