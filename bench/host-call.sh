@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Calls per second that a guest makes of a host function of the program's own (wasm/host_call.c). The
+# Calls per second that a guest makes of a function of the program's own (wasm/host_call.c). The
 # peers are the reference, whose host functions are asynchronous, and the same function as a plain
 # one of the engine below it.
 #   ./dev bench host-call [--peers] [--json] [--rounds N] [--seconds S]
