@@ -15,7 +15,7 @@ import sys
 
 ALLOWED = {
     "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "MIT", "BSD-2-Clause", "BSD-3-Clause",
-    "Unicode-3.0", "Unlicense", "Zlib",
+    "ISC", "Unicode-3.0", "Unlicense", "Zlib",
 }
 
 

@@ -64,6 +64,9 @@ enum rusm_engine_kind {
     RUSM_ENGINE_CORE_MODULE = 1,
 };
 
+/* SHA-256 of some bytes. */
+void rusm_engine_digest(const uint8_t *data, size_t len, uint8_t out_digest[32]);
+
 /* Compile wasm (binary or text, component or core module), or load it from the cache. Waits for
  * the compiler: never on a scheduler. RUSM_EGUEST with a text for anything that is not valid
  * Wasm. *out_cached (may be NULL) tells whether the cache had it. */
@@ -72,6 +75,30 @@ int rusm_engine_artifact_new(rusm_engine *engine, const uint8_t *wasm, size_t le
                              char **out_error);
 void rusm_engine_artifact_free(rusm_engine_artifact *artifact);
 int rusm_engine_artifact_kind(const rusm_engine_artifact *artifact);
+/* What its machine code and data take in memory. */
+size_t rusm_engine_artifact_code_bytes(const rusm_engine_artifact *artifact);
+
+/* Get what a URL holds (http, https with the certificates that the system trusts), on the reactor's
+ * thread. Redirects are followed, never from https to http; anything but a success is an error.
+ * This machine and its links (loopback, link-local addresses) are refused unless allow_local is
+ * set, and then only at the place that the URL names itself. */
+typedef struct rusm_engine_fetch rusm_engine_fetch;
+typedef struct rusm_engine_fetch_options {
+    size_t size;
+    const char *url; /* copied */
+    size_t max_bytes;
+    uint32_t max_redirects;
+    uint32_t timeout_ms; /* for all of it */
+    int allow_local;
+    /* Called exactly once, on another thread, maybe before the start has returned. 0 and the bytes,
+     * or RUSM_EGUEST and a text; both are valid during the call. It must not wait. */
+    void (*done)(void *arg, int code, const uint8_t *bytes, size_t len, const char *text);
+    void *arg;
+} rusm_engine_fetch_options;
+int rusm_engine_fetch_start(const rusm_engine_fetch_options *options, rusm_engine_fetch **out_fetch,
+                            char **out_error);
+/* Calls it off if it is under way: done comes soon, if it has not come. */
+void rusm_engine_fetch_free(rusm_engine_fetch *fetch);
 
 /* What an artefact exports, to classify it: 1 or 0. For a component: a top-level function of that
  * name; for a core module: a function of type () -> (). */

@@ -63,6 +63,15 @@ impl Artifact {
         Ok((artifact, cached))
     }
 
+    /// Machine code and what belongs to it, as it lies in memory.
+    pub fn code_bytes(&self) -> usize {
+        let range = match &self.code {
+            Code::Component(component) => component.image_range(),
+            Code::Module(module) => module.image_range(),
+        };
+        (range.end as usize).saturating_sub(range.start as usize)
+    }
+
     pub fn has_function(&self, name: &str) -> bool {
         match &self.code {
             Code::Component(component) => {

@@ -13,6 +13,7 @@ use wasmtime::{Config, Engine as Wasmtime, InstanceAllocationStrategy, WasmBackt
 use crate::cache::Cache;
 use crate::calls;
 use crate::calls::bridge::{self, Interface, RawInterface};
+use crate::client;
 use crate::error::{ECONFIG, EINVAL, Failure};
 use crate::host::{self, HostCalls};
 use crate::instance::State;
@@ -219,6 +220,7 @@ fn linkers(
 ) -> wasmtime::Result<(wasmtime::component::Linker<State>, wasmtime::Linker<State>)> {
     let mut components = wasmtime::component::Linker::new(engine);
     wasi::add_to_linker(&mut components)?;
+    client::add_to_linker(&mut components)?;
     calls::add_to_linker(&mut components)?;
     bridge::add_to_linker(&mut components, interfaces)?;
     let mut modules = wasmtime::Linker::new(engine);

@@ -258,6 +258,8 @@ pub struct HostCalls {
 
     pub own_pid: unsafe extern "C-unwind" fn(Guest) -> u64,
     pub spawn: unsafe extern "C-unwind" fn(Guest, Slice, *mut u64, *mut Bytes) -> u32,
+    pub spawn_from_begin: unsafe extern "C-unwind" fn(Guest, Slice, Slice),
+    pub spawn_from_poll: unsafe extern "C-unwind" fn(Guest, *mut u64, *mut Bytes) -> u32,
     pub supervise: unsafe extern "C-unwind" fn(
         Guest,
         u32,
@@ -319,6 +321,8 @@ pub struct HostCalls {
         *mut *mut c_void,
     ) -> u32,
     pub bridge_poll: unsafe extern "C-unwind" fn(Guest, *mut Value, *mut *mut c_void) -> u32,
+
+    pub http_denied: unsafe extern "C-unwind" fn(Guest, Slice),
 }
 
 const WORD: usize = std::mem::size_of::<usize>();

@@ -11,6 +11,7 @@ use wasmtime::component::Component;
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
 
 use crate::calls::{self, bridge};
+use crate::client;
 use crate::engine::Engine;
 use crate::error::{EGUEST, Failure, chain_text};
 use crate::instance::State;
@@ -138,6 +139,8 @@ fn offered_name(engine: &Engine, interface: &str) -> Option<String> {
     let (name, version) = interface.split_once('@')?;
     let offered = if wasi::INTERFACES.contains(&name) {
         wasi::VERSION
+    } else if client::INTERFACES.contains(&name) {
+        client::VERSION
     } else if calls::INTERFACES.contains(&name) {
         calls::VERSION
     } else {

@@ -9,6 +9,7 @@
 mod artifact;
 mod cache;
 mod calls;
+mod client;
 mod engine;
 mod error;
 pub mod host;
@@ -28,7 +29,10 @@ use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
 pub use artifact::Artifact;
+pub use client::{Fetch, FetchOptions};
 pub use engine::{Engine, EngineConfig};
 pub use instance::Instance;
 pub use prepare::Prepared;
@@ -205,6 +209,18 @@ pub unsafe extern "C" fn rusm_engine_version() -> *const c_char {
     c"48.0.8".as_ptr()
 }
 
+// ---- digest ----
+
+/// # Safety
+/// See the head of this file; `data` has `len` bytes, `out_digest` room for 32.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rusm_engine_digest(data: *const u8, len: usize, out_digest: *mut u8) {
+    // SAFETY: as above; a slice of C may be null when it is empty.
+    let digest = Sha256::digest(unsafe { host::Slice { ptr: data, len }.bytes() });
+    // SAFETY: as above.
+    unsafe { std::ptr::copy_nonoverlapping(digest.as_ptr(), out_digest, digest.len()) };
+}
+
 // ---- artifact ----
 
 /// # Safety
@@ -260,6 +276,16 @@ pub unsafe extern "C" fn rusm_engine_artifact_kind(artifact: *const Artifact) ->
 /// # Safety
 /// See the head of this file.
 #[unsafe(no_mangle)]
+pub unsafe extern "C" fn rusm_engine_artifact_code_bytes(artifact: *const Artifact) -> usize {
+    // SAFETY: see the head of this file.
+    guard_or(0, || unsafe {
+        artifact.as_ref().map_or(0, Artifact::code_bytes)
+    })
+}
+
+/// # Safety
+/// See the head of this file.
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rusm_engine_artifact_has_function(
     artifact: *const Artifact,
     name: *const c_char,
@@ -306,6 +332,38 @@ pub unsafe extern "C" fn rusm_engine_artifact_imports(
             _ => 0,
         }
     })
+}
+
+// ---- fetching ----
+
+/// # Safety
+/// See the head of this file; `arg` of the options is used until `done` has been called.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rusm_engine_fetch_start(
+    options: *const FetchOptions,
+    out_fetch: *mut *mut Fetch,
+    out_error: *mut *mut c_char,
+) -> c_int {
+    guard(out_error, || {
+        // SAFETY: see the head of this file.
+        let (out, options) =
+            unsafe { (output(out_fetch, "out_fetch")?, given(options, "options")?) };
+        if options.size != std::mem::size_of::<FetchOptions>() {
+            return Err(Failure::new(EINVAL, "the options have another size"));
+        }
+        // SAFETY: see the head of this file.
+        let url = unsafe { text(options.url, "url")? };
+        *out = Box::into_raw(Box::new(Fetch::start(url.to_owned(), options)));
+        Ok(())
+    })
+}
+
+/// # Safety
+/// See the head of this file.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rusm_engine_fetch_free(fetch: *mut Fetch) {
+    // SAFETY: see the head of this file.
+    guard_or((), || unsafe { unbox(fetch) });
 }
 
 // ---- wasi ----

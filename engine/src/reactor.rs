@@ -35,6 +35,11 @@ fn build() -> Runtime {
         .expect("the WASI reactor could not be started")
 }
 
+/// Run it on the runtime's own thread.
+pub fn spawn(future: impl Future<Output = ()> + Send + 'static) {
+    drop(RUNTIME.get_or_init(build).spawn(future));
+}
+
 /// Be inside the runtime until the guard is dropped, which must happen on this thread.
 pub fn enter() -> EnterGuard<'static> {
     RUNTIME.get_or_init(build).enter()

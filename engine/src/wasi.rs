@@ -21,7 +21,9 @@ use wasmtime_wasi::p2::bindings::{self, cli, clocks, filesystem, io, random, soc
 use wasmtime_wasi::random::{WasiRandom, WasiRandomCtx};
 use wasmtime_wasi::sockets::{SocketAddrUse, WasiSockets, WasiSocketsView};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
+use crate::client::Http;
 use crate::instance::{SharedRef, State};
 
 /// The version that wasmtime-wasi gives its interfaces; older 0.2 imports resolve to it. A test
@@ -127,6 +129,10 @@ impl Grants {
         self.network = true;
     }
 
+    pub fn may_connect(&self) -> bool {
+        self.network
+    }
+
     fn builder(&self) -> wasmtime::Result<WasiCtxBuilder> {
         let mut builder = denied();
         builder.envs(&self.env).args(&self.args);
@@ -209,6 +215,7 @@ pub struct Wasi {
     random: Option<Box<WasiCtx>>,
     context: Option<Box<Context>>,
     p1: Option<Box<WasiP1Ctx>>,
+    http: Option<Box<Http>>,
 }
 
 /// What the guest was granted. If a folder has vanished since, the guest gets nothing at all and
@@ -239,6 +246,25 @@ impl WasiView for State {
         WasiCtxView {
             ctx: &mut context.ctx,
             table: &mut context.table,
+        }
+    }
+}
+
+/// Its handles lie in the table of the context, beside the streams that its bodies are read by.
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        let shared = self.shared;
+        WasiView::ctx(self);
+        let Wasi { context, http, .. } = &mut self.wasi;
+        let http = http.get_or_insert_with(|| Box::new(Http::new(shared)));
+        let table = match context {
+            Some(context) => &mut context.table,
+            None => unreachable!("the line above has made it"),
+        };
+        WasiHttpCtxView {
+            ctx: &mut http.ctx,
+            table,
+            hooks: &mut http.hooks,
         }
     }
 }

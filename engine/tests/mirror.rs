@@ -5,9 +5,9 @@
 use std::mem::{offset_of, size_of};
 use std::process::Command;
 
-use rusm_engine::EngineConfig;
 use rusm_engine::calls::bridge::{RawFunction, RawInterface};
 use rusm_engine::host::*;
+use rusm_engine::{EngineConfig, FetchOptions};
 
 /// Each line: what C prints, and what it is here.
 struct Layout {
@@ -156,6 +156,8 @@ fn layout() -> Layout {
         notify,
         own_pid,
         spawn,
+        spawn_from_begin,
+        spawn_from_poll,
         supervise,
         send,
         receive_begin,
@@ -190,6 +192,20 @@ fn layout() -> Layout {
         connection,
         bridge_call,
         bridge_poll,
+        http_denied,
+    );
+    compare!(
+        layout,
+        "rusm_engine_fetch_options",
+        FetchOptions,
+        size,
+        url,
+        max_bytes,
+        max_redirects,
+        timeout_ms,
+        allow_local,
+        done,
+        arg,
     );
     compare!(
         layout,

@@ -61,6 +61,13 @@ static uint32_t spawn_failed(struct rusm__guest *guest, const struct rusm__compo
     return RUSM__CALL_NONE;
 }
 
+uint32_t rusm__actor_spawn_found(struct rusm__guest *guest, struct rusm__component *component,
+                                 uint64_t *out_pid, struct rusm__bytes *out_error) {
+    struct rusm__component_spawn options = {.parent = guest};
+    int code = rusm__component_spawn(component, &options, out_pid);
+    return code < 0 ? spawn_failed(guest, component, code, out_error) : RUSM__CALL_OK;
+}
+
 uint32_t rusm__actor_spawn(struct rusm__guest *guest, struct rusm__slice component,
                            uint64_t *out_pid, struct rusm__bytes *out_error) {
     if (!guest->profile->spawn) {
@@ -69,11 +76,7 @@ uint32_t rusm__actor_spawn(struct rusm__guest *guest, struct rusm__slice compone
         return RUSM__CALL_NONE;
     }
     struct rusm__component *found = rusm__actor_find(guest, component, out_error);
-    if (!found)
-        return RUSM__CALL_NONE;
-    struct rusm__component_spawn options = {.parent = guest};
-    int code = rusm__component_spawn(found, &options, out_pid);
-    return code < 0 ? spawn_failed(guest, found, code, out_error) : RUSM__CALL_OK;
+    return found ? rusm__actor_spawn_found(guest, found, out_pid, out_error) : RUSM__CALL_NONE;
 }
 
 /* ---- looking at processes ---- */

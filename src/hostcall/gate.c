@@ -22,6 +22,10 @@ static const struct {
     [RUSM__REFUSED_KILL_TAG] = {"pg.kill-tag", "`allow-process-control = true`"},
     [RUSM__REFUSED_SUPERVISE] = {"actor.supervise", "`allow-spawn = true`"},
     [RUSM__REFUSED_BRIDGE] = {"a bridge", "its name into `bridges`"},
+    [RUSM__REFUSED_SPAWN_FROM] = {"actor.spawn-from", "`allow-spawn = true`"},
+    [RUSM__REFUSED_FROM_KV] = {"actor.spawn-from", "`allow-storage = true`"},
+    [RUSM__REFUSED_FROM_URL] = {"actor.spawn-from", "`allow-network = true`"},
+    [RUSM__REFUSED_HTTP] = {"wasi:http request", "`allow-network = true`"},
 #define KV(op, call) [RUSM__REFUSED_KV + RUSM__KV_##op] = {call, "`allow-storage = true`"}
     KV(GET, "kv.get"),
     KV(SET, "kv.set"),

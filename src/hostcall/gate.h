@@ -20,6 +20,10 @@ enum rusm__refusal {
     RUSM__REFUSED_KILL_TAG,
     RUSM__REFUSED_SUPERVISE,
     RUSM__REFUSED_BRIDGE,
+    RUSM__REFUSED_SPAWN_FROM,
+    RUSM__REFUSED_FROM_KV,
+    RUSM__REFUSED_FROM_URL,
+    RUSM__REFUSED_HTTP,
     /* no grant would help */
     RUSM__REFUSED_KILL_OWN, /* a process of the node itself */
     RUSM__REFUSED_SEND,     /* the receiver's mailbox is full */

@@ -96,6 +96,8 @@ static const struct rusm__host_calls table = {
     .notify = notify,
     .own_pid = rusm__actor_own_pid,
     .spawn = rusm__actor_spawn,
+    .spawn_from_begin = rusm__guest_spawn_from_begin,
+    .spawn_from_poll = rusm__guest_spawn_from_poll,
     .supervise = rusm__actor_supervise,
     .send = rusm__actor_send,
     .receive_begin = rusm__actor_receive_begin,
@@ -130,6 +132,7 @@ static const struct rusm__host_calls table = {
     .connection = rusm__guest_connection,
     .bridge_call = rusm__bridge_call,
     .bridge_poll = rusm__bridge_poll,
+    .http_denied = rusm__guest_http_denied,
 };
 
 /* ---- life ---- */
@@ -137,6 +140,7 @@ static const struct rusm__host_calls table = {
 static void guest_end(struct rusm__guest *guest) {
     struct rusm__calls *calls = rusm__calls_of(guest);
     rusm__guest_kv_end(guest);
+    rusm__guest_spawn_from_end(guest);
     rusm__timers_end(guest);
     rusm__guest_streams_end(guest);
     rusm_context_unref(calls->context);
@@ -156,26 +160,42 @@ int rusm__hostcall_open(const struct rusm__hostcall_options *options,
     rusm__orphans_init(&hostcall->orphans, options->runtime);
     int code =
         rusm__bridges_init(&hostcall->bridges, options->bridges, options->bridge_count, error);
-    if (code == RUSM_OK)
-        code = rusm__store_init(&hostcall->store, options->store, options->runtime);
-    if (code < 0) {
-        rusm__bridges_fini(&hostcall->bridges);
-        rusm__orphans_fini(&hostcall->orphans);
-        rusm__mem_free(hostcall);
-    } else {
-        *out_hostcall = hostcall;
-    }
+    if (code < 0)
+        goto no_store;
+    code = rusm__store_init(&hostcall->store, options->store, options->runtime);
+    if (code < 0)
+        goto no_store;
+    code = rusm__bundles_init(&hostcall->bundles, options->runtime, options->store,
+                              options->dynamic_ttl_ns);
+    if (code < 0)
+        goto no_bundles;
+    *out_hostcall = hostcall;
+    return RUSM_OK;
+no_bundles:
+    rusm__store_fini(&hostcall->store);
+no_store:
+    rusm__bridges_fini(&hostcall->bridges);
+    rusm__orphans_fini(&hostcall->orphans);
+    rusm__mem_free(hostcall);
     return code;
 }
 
 void rusm__hostcall_close(struct rusm__hostcall *hostcall) {
     if (!hostcall)
         return;
+    rusm__bundles_stop(&hostcall->bundles); /* if there never was a sandbox */
+    rusm__bundles_fini(&hostcall->bundles);
     rusm__store_fini(&hostcall->store);
     rusm__orphans_fini(&hostcall->orphans);
     rusm__registered_fini(&hostcall->registered);
     rusm__bridges_fini(&hostcall->bridges);
     rusm__mem_free(hostcall);
+}
+
+/* What the sandbox is about to free must not be compiled for any more. */
+static void closing(void *host_data) {
+    struct rusm__hostcall *hostcall = host_data;
+    rusm__bundles_stop(&hostcall->bundles);
 }
 
 void rusm__hostcall_fill(struct rusm__hostcall *hostcall, struct rusm__sandbox_options *options) {
@@ -186,12 +206,27 @@ void rusm__hostcall_fill(struct rusm__hostcall *hostcall, struct rusm__sandbox_o
     options->guest_held = rusm__ledger_held;
     options->interfaces = hostcall->bridges.interfaces;
     options->interface_count = hostcall->bridges.count;
+    options->closing = closing;
 }
 
 int rusm__hostcall_add(struct rusm__hostcall *hostcall, struct rusm__component *component) {
-    return rusm__registered_add(&hostcall->registered, rusm__component_name(component), component);
+    return rusm__registered_add(&hostcall->registered, rusm__component_name(component), component,
+                                NULL);
 }
 
-int rusm__hostcall_add_template(struct rusm__hostcall *hostcall, const char *name) {
-    return rusm__registered_add(&hostcall->registered, name, NULL);
+int rusm__hostcall_add_template(struct rusm__hostcall *hostcall, struct rusm__sandbox *sandbox,
+                                const struct rusm__template_options *options) {
+    struct rusm__template *template = rusm__template_new(sandbox, options);
+    if (!template)
+        return RUSM_ENOMEM;
+    int code = rusm__bundles_start(&hostcall->bundles);
+    if (code == RUSM_OK)
+        code = rusm__registered_add(&hostcall->registered, options->name, NULL, template);
+    if (code < 0)
+        rusm__template_free(template);
+    return code;
+}
+
+uint64_t rusm__hostcall_compiled(struct rusm__hostcall *hostcall) {
+    return rusm__bundles_compiled(&hostcall->bundles);
 }

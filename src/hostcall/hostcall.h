@@ -23,6 +23,9 @@ struct rusm__hostcall_options {
     struct rusm__kv *store;     /* borrowed; NULL: none is configured */
     const rusm_bridge *bridges; /* borrowed */
     size_t bridge_count;
+    /* How long spawn-from believes what a source was seen to hold, and keeps what nobody uses; 0:
+     * not at all. */
+    uint64_t dynamic_ttl_ns;
 };
 
 /* RUSM_EINVAL with a text: a bridge that cannot be. RUSM_ENOMEM. */
@@ -33,14 +36,28 @@ RUSM_MUST_USE int rusm__hostcall_open(const struct rusm__hostcall_options *optio
  * NULL is allowed. */
 void rusm__hostcall_close(struct rusm__hostcall *hostcall);
 
-/* Set host, host_data, calls_bytes, guest_end and the interfaces. */
+/* Set host, host_data, calls_bytes, guest_end, closing and the interfaces. */
 void rusm__hostcall_fill(struct rusm__hostcall *hostcall, struct rusm__sandbox_options *options);
 
-/* Make a component known to actor.spawn under its name, or a name known as a template that only
- * spawn-from may start. RUSM_EEXIST, RUSM_ENOMEM. */
+/* Make a component known to actor.spawn under its name. RUSM_EEXIST, RUSM_ENOMEM. */
 RUSM_MUST_USE int rusm__hostcall_add(struct rusm__hostcall *hostcall,
                                      struct rusm__component *component);
-RUSM_MUST_USE int rusm__hostcall_add_template(struct rusm__hostcall *hostcall, const char *name);
+
+struct rusm__template_options {
+    const char *name;
+    const char *entry;                   /* NULL: "run"; not of a command */
+    bool is_command;                     /* `dynamic = "wasi-cli"`, else "wasm" */
+    const struct rusm__profile *profile; /* borrowed */
+};
+
+/* Make a template known, which only spawn-from may start. The first one starts the thread that
+ * compiles. RUSM_EEXIST, RUSM_ENOMEM, RUSM_EIO. */
+RUSM_MUST_USE int rusm__hostcall_add_template(struct rusm__hostcall *hostcall,
+                                              struct rusm__sandbox *sandbox,
+                                              const struct rusm__template_options *options);
+
+/* How many sources were compiled so far. */
+uint64_t rusm__hostcall_compiled(struct rusm__hostcall *hostcall);
 
 /* How often core modules have called `rusm.notify`. Any thread. */
 uint64_t rusm__hostcall_notified(const struct rusm__hostcall *hostcall);

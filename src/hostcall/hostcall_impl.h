@@ -10,6 +10,7 @@
 #include "rusm/stream.h"
 
 #include "hostcall/bridge.h"
+#include "hostcall/bundles.h"
 #include "hostcall/gate.h"
 #include "hostcall/hostcall.h"
 #include "hostcall/ledger.h"
@@ -27,6 +28,7 @@ struct rusm__hostcall {
     struct rusm__orphans orphans;
     struct rusm__bridges bridges;
     _Atomic uint64_t notified; /* any scheduler adds */
+    struct rusm__bundles bundles;
 };
 
 /* A timer that the guest set. Handles grow, so an array in order of setting is sorted by handle. */
@@ -87,6 +89,7 @@ struct rusm__calls {
     /* owned; NULL until needed */
     rusm_context *context; /* of the message that was received last */
     struct rusm__kv_call *kv;
+    struct rusm__bundle_call *spawn_from;
     char *trap_text;
     char *who;     /* the first column of its log lines */
     char down[64]; /* the rendered death that was received last; copied before the next call */
@@ -164,6 +167,17 @@ void rusm__actor_monitor(struct rusm__guest *guest, uint64_t target);
 /* The component of this name; NULL: *out_error says why it cannot be spawned. */
 struct rusm__component *rusm__actor_find(struct rusm__guest *guest, struct rusm__slice name,
                                          struct rusm__bytes *out_error);
+/* As spawn, of a component that has been found. */
+uint32_t rusm__actor_spawn_found(struct rusm__guest *guest, struct rusm__component *component,
+                                 uint64_t *out_pid, struct rusm__bytes *out_error);
+/* dynamic.c */
+void rusm__guest_spawn_from_begin(struct rusm__guest *guest, struct rusm__slice component,
+                                  struct rusm__slice source);
+uint32_t rusm__guest_spawn_from_poll(struct rusm__guest *guest, uint64_t *out_pid,
+                                     struct rusm__bytes *out_error);
+/* A request of wasi:http without the grant. */
+void rusm__guest_http_denied(struct rusm__guest *guest, struct rusm__slice target);
+void rusm__guest_spawn_from_end(struct rusm__guest *guest); /* the guest has ended */
 /* supervise.c */
 uint32_t rusm__actor_supervise(struct rusm__guest *guest, uint32_t strategy,
                                const struct rusm__slice *children, size_t count,

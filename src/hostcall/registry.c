@@ -8,6 +8,7 @@
 #include "rusm/error.h"
 
 #include "base/mem.h"
+#include "hostcall/template.h"
 
 static int compare(const void *a, size_t a_len, const char *b) {
     size_t b_len = strlen(b);
@@ -48,7 +49,7 @@ static bool make_room(struct rusm__registered *registered) {
 }
 
 int rusm__registered_add(struct rusm__registered *registered, const char *name,
-                         struct rusm__component *component) {
+                         struct rusm__component *component, struct rusm__template *template) {
     bool found;
     size_t at = place_of(registered, name, strlen(name), &found);
     if (found)
@@ -60,7 +61,7 @@ int rusm__registered_add(struct rusm__registered *registered, const char *name,
     }
     memmove(&registered->items[at + 1], &registered->items[at],
             (registered->count - at) * sizeof(*registered->items));
-    registered->items[at] = (struct rusm__registration){copy, component};
+    registered->items[at] = (struct rusm__registration){copy, component, template};
     registered->count++;
     return RUSM_OK;
 }
@@ -73,8 +74,10 @@ const struct rusm__registration *rusm__registered_find(const struct rusm__regist
 }
 
 void rusm__registered_fini(struct rusm__registered *registered) {
-    for (size_t i = 0; i < registered->count; i++)
+    for (size_t i = 0; i < registered->count; i++) {
+        rusm__template_free(registered->items[i].template);
         rusm__mem_free(registered->items[i].name);
+    }
     rusm__mem_free(registered->items);
     *registered = (struct rusm__registered){0};
 }

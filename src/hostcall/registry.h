@@ -8,10 +8,12 @@
 #include "rusm/export.h"
 
 struct rusm__component;
+struct rusm__template;
 
 struct rusm__registration {
     char *name;
     struct rusm__component *component; /* NULL: a template, for spawn-from only */
+    struct rusm__template *template;
 };
 
 struct rusm__registered {
@@ -20,9 +22,10 @@ struct rusm__registered {
     size_t cap;
 };
 
-/* RUSM_EEXIST, RUSM_ENOMEM. */
+/* One of component and template, the latter taken on success. RUSM_EEXIST, RUSM_ENOMEM. */
 RUSM_MUST_USE int rusm__registered_add(struct rusm__registered *registered, const char *name,
-                                       struct rusm__component *component);
+                                       struct rusm__component *component,
+                                       struct rusm__template *template);
 /* NULL: nobody registered that name. */
 const struct rusm__registration *rusm__registered_find(const struct rusm__registered *registered,
                                                        const void *name, size_t len);

@@ -403,6 +403,16 @@ static const struct rusm__key capability[] = {
                                   .standard = "`[]`",
                                   .meaning = "Folders of the host that the guest may open; see "
                                              "`preopen` below."},
+    [RUSM__CAPABILITY_URL_LOCAL_HOSTS] =
+        {.name = "url-local-hosts",
+         .type = RUSM__KEY_STRINGS,
+         FIELD(rusm__manifest_profile, url_local_hosts),
+         .max = 256,
+         .take = rusm__take_url_host,
+         .used_by = NODES,
+         .standard = "`[]`",
+         .meaning = "Hosts, or host:port, as a `url:` of spawn-from names them, that may be this "
+                    "machine or its link (loopback and link-local addresses); any other may not."},
     [RUSM__CAPABILITY_MAX_MEMORY_MB] =
         LIMIT("max-memory-mb", max_memory_mb, 1, 4096,
               "MiB of each linear memory, inclusive; growth beyond is denied."),

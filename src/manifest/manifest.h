@@ -116,6 +116,7 @@ enum rusm__capability_key {
     RUSM__CAPABILITY_BRIDGES,
     RUSM__CAPABILITY_ENV,
     RUSM__CAPABILITY_PREOPEN,
+    RUSM__CAPABILITY_URL_LOCAL_HOSTS,
     RUSM__CAPABILITY_MAX_MEMORY_MB,
     RUSM__CAPABILITY_MAX_HOST_MB,
     RUSM__CAPABILITY_MAX_MESSAGE_BYTES,
@@ -178,6 +179,7 @@ struct rusm__manifest_profile {
     struct rusm__strings env; /* names; values come from the environment when it is used */
     const struct rusm__manifest_preopen *preopens;
     size_t preopen_count;
+    struct rusm__strings url_local_hosts; /* HOST or HOST:PORT */
 };
 
 /* ---- [components.<name>] ---- */

@@ -58,6 +58,7 @@ rusm__take rusm__take_protocol; /* item: a subprotocol token */
 rusm__take rusm__take_origin;   /* item */
 rusm__take rusm__take_env;      /* item */
 rusm__take rusm__take_bridge;   /* item */
+rusm__take rusm__take_url_host; /* item */
 
 /* Letters, digits, `-`, `_`, and `.` inside; at most RUSM__MANIFEST_NAME_MAX. Reports otherwise. */
 bool rusm__check_name(struct rusm__reader *reader, const char *what, struct rusm__pos at,

@@ -55,8 +55,8 @@ static bool component_uses_source(const void *object) {
     return component->source.kind != RUSM__SOURCE_NONE;
 }
 
-static bool is_dynamic(const void *object) {
-    return ((const struct rusm__manifest_component *)object)->dynamic != RUSM__DYNAMIC_NONE;
+static bool is_dynamic_js(const void *object) {
+    return ((const struct rusm__manifest_component *)object)->dynamic == RUSM__DYNAMIC_JS;
 }
 
 /* ---- the table ---- */
@@ -73,7 +73,7 @@ static const struct rusm__feature features[] = {
      uses_authentication},
     {&rusm__serve_keys, RUSM__SERVE_SOURCE, "`source`", LISTENING, listener_uses_source},
     {&rusm__component_keys, RUSM__COMPONENT_SOURCE, "`source`", NODES, component_uses_source},
-    {&rusm__component_keys, RUSM__COMPONENT_DYNAMIC, "`dynamic`", NODES, is_dynamic},
+    {&rusm__component_keys, RUSM__COMPONENT_DYNAMIC, "`dynamic = \"js\"`", NODES, is_dynamic_js},
 };
 
 const struct rusm__feature *rusm__feature_at(size_t index) {

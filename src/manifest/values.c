@@ -299,6 +299,17 @@ void rusm__take_env(struct rusm__reader *reader, const struct rusm__slot *slot,
     }
 }
 
+void rusm__take_url_host(struct rusm__reader *reader, const struct rusm__slot *slot,
+                         const struct rusm__toml *item) {
+    const char *text = item->as.string.ptr;
+    if (*text == '\0' || *text == ':' || strpbrk(text, "/?#@ ") != NULL) {
+        RUSM__BAD(reader, item->at,
+                  "`%s` in %s: %s is not the host of a URL: write `127.0.0.1:8080`, `localhost` or "
+                  "`[::1]`, without a scheme and a path",
+                  slot->key->name, slot->where, rusm__describe(item).text);
+    }
+}
+
 void rusm__take_bridge(struct rusm__reader *reader, const struct rusm__slot *slot,
                        const struct rusm__toml *item) {
     const char *what =

@@ -134,6 +134,8 @@ static int fill_profile(rusm_node *node, struct rusm__member *member) {
         .process_control = from->process_control,
         .stdio = from->stdio,
         .storage = from->storage,
+        .url_local_hosts = (const char *const *)from->url_local_hosts.items,
+        .url_local_host_count = from->url_local_hosts.count,
         .max_memory_bytes = (uint64_t)limits->max_memory_mb << 20,
         .max_message_bytes = limits->max_message_bytes,
         .cpu_ms = limits->cpu_ms,
@@ -225,8 +227,24 @@ static int load_wasm(rusm_node *node, struct rusm__member *member) {
 
 /* ---- all of them ---- */
 
+static int add_template(rusm_node *node, const struct rusm__member *member) {
+    const struct rusm__manifest_component *declared = member->declared;
+    struct rusm__template_options options = {
+        .name = declared->name,
+        .entry = entry_of(declared),
+        .is_command = declared->dynamic == RUSM__DYNAMIC_WASI_CLI,
+        .profile = &member->profile,
+    };
+    int code = rusm__hostcall_add_template(node->hostcall, node->sandbox, &options);
+    if (code < 0)
+        rusm__node_fail(node, "component `%s`: %s", declared->name, rusm_error_text(code));
+    return code;
+}
+
 static int load_member(rusm_node *node, struct rusm__member *member) {
     int code = fill_profile(node, member);
+    if (code == RUSM_OK && member->declared->dynamic != RUSM__DYNAMIC_NONE)
+        return add_template(node, member);
     if (code == RUSM_OK)
         code = refuse_javascript(node, member->declared->name);
     if (code == RUSM_OK)

@@ -101,6 +101,7 @@ static int open_sandbox(rusm_node *node) {
     struct rusm__hostcall_options hostcall = {
         .runtime = node->runtime,
         .store = node->store,
+        .dynamic_ttl_ns = node->manifest->node.dynamic_wasm_ttl_secs * RUSM__SECOND,
         .bridges = node->bridges,
         .bridge_count = node->bridge_count,
     };

@@ -34,12 +34,12 @@ int rusm__node_check_residents(rusm_node *node) {
     int worst = RUSM_OK;
     for (size_t i = 0; i < count; i++) {
         const struct rusm__member *member = &node->members[i];
-        int code = check_member(node, member);
+        int code = member->component ? check_member(node, member) : RUSM_OK;
         if (code < 0)
             worst = code;
         if (member->declared->resident)
             node->residents[node->resident_count++].member = member;
-        else
+        else if (member->component)
             node->on_demand[node->on_demand_count++] = member;
     }
     return worst;

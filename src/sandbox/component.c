@@ -20,6 +20,7 @@ struct load {
     struct rusm__component *component;
     const struct rusm__component_options *options;
     const char *entry;
+    const char *before; /* how texts about the step at hand begin, for dynamic ones */
     struct rusm__buf *error;
 };
 
@@ -35,6 +36,10 @@ void rusm__component_free(struct rusm__component *component) {
 /* "component `x` (wasm/x.wasm): " */
 static void begin_error(struct load *load) {
     const struct rusm__component_options *options = load->options;
+    if (options->dynamic) {
+        rusm__buf_addf(load->error, "%s: ", load->before);
+        return;
+    }
     rusm__buf_addf(load->error, "component `%s`", options->name);
     if (options->origin)
         rusm__buf_addf(load->error, " (%s)", options->origin);
@@ -114,9 +119,26 @@ static int no_entry(struct load *load) {
     return RUSM_EGUEST;
 }
 
+/* What the template says, it is. Whether it is there, the next step finds out. */
+static int classify_dynamic(struct load *load) {
+    struct rusm__component *component = load->component;
+    const struct rusm__component_dynamic *dynamic = load->options->dynamic;
+    component->kind = dynamic->is_command ? RUSM__COMPONENT_COMMAND : RUSM__COMPONENT_ACTOR;
+    load->before = dynamic->preparing;
+    if (!dynamic->is_command || is_command(load))
+        return RUSM_OK;
+    load->before = dynamic->no_command;
+    begin_error(load);
+    rusm__buf_addf(load->error, "it has no `%s` export",
+                   load->component->is_module ? "_start" : RUN_INTERFACE);
+    return RUSM_EGUEST;
+}
+
 /* An entry that was asked for by name must be there: a typing error must not run something else. */
 static int classify(struct load *load) {
     struct rusm__component *component = load->component;
+    if (load->options->dynamic)
+        return classify_dynamic(load);
     bool named = load->options->entry;
     if (rusm_engine_artifact_has_function(component->artifact, load->entry))
         component->kind = RUSM__COMPONENT_ACTOR;
@@ -144,6 +166,10 @@ static bool is_wasm(const unsigned char *bytes, size_t len) {
 
 static int no_wasm(struct load *load, size_t len) {
     begin_error(load);
+    if (load->options->dynamic) {
+        rusm__buf_add_str(load->error, len ? "this is no WebAssembly" : "there are no bytes");
+        return RUSM_EGUEST;
+    }
     rusm__buf_add_str(load->error, len ? "this is no WebAssembly" : "the file is empty");
     rusm__buf_add_str(load->error, "; build the component again and copy it here");
     return RUSM_EGUEST;
@@ -151,7 +177,7 @@ static int no_wasm(struct load *load, size_t len) {
 
 static int cannot_compile(struct load *load, int code, char *text) {
     fail(load, code, text);
-    if (code == RUSM_EGUEST)
+    if (code == RUSM_EGUEST && !load->options->dynamic)
         rusm__buf_add_str(load->error, "; if it was cut short, build or copy it again");
     return code;
 }
@@ -173,6 +199,7 @@ static int compile(struct load *load, const void *wasm, size_t len) {
         return cannot_compile(load, code, text);
     component->is_module =
         rusm_engine_artifact_kind(component->artifact) == RUSM_ENGINE_CORE_MODULE;
+    component->code_bytes = rusm_engine_artifact_code_bytes(component->artifact);
     return RUSM_OK;
 }
 
@@ -224,6 +251,8 @@ static int fill(struct load *load, const void *wasm, size_t len) {
     struct rusm__component *component = load->component;
     const struct rusm__component_options *options = load->options;
     component->profile = options->profile;
+    component->is_dynamic = options->dynamic;
+    component->told = options->dynamic ? options->dynamic->told : &component->own_told;
     component->name = rusm__mem_try_strndup(options->name, strlen(options->name));
     int code = component->name ? summarize(component) : RUSM_ENOMEM;
     if (code == RUSM_OK)
@@ -257,6 +286,7 @@ int rusm__component_load(struct rusm__sandbox *sandbox, const void *wasm, size_t
     struct load load = {.component = rusm__mem_try_zalloc(sizeof(*load.component)),
                         .options = options,
                         .entry = options->entry ? options->entry : DEFAULT_ENTRY,
+                        .before = options->dynamic ? options->dynamic->compiling : NULL,
                         .error = error};
     if (!load.component)
         return fail(&load, RUSM_ENOMEM, NULL);
@@ -267,13 +297,47 @@ int rusm__component_load(struct rusm__sandbox *sandbox, const void *wasm, size_t
         rusm__component_free(load.component);
         return code;
     }
-    pthread_mutex_lock(&sandbox->lock);
-    load.component->next = sandbox->components;
-    sandbox->components = load.component;
-    pthread_mutex_unlock(&sandbox->lock);
+    if (!load.component->is_dynamic) {
+        pthread_mutex_lock(&sandbox->lock);
+        load.component->next = sandbox->components;
+        sandbox->components = load.component;
+        pthread_mutex_unlock(&sandbox->lock);
+    }
     *out_component = load.component;
     return RUSM_OK;
 }
+
+/* ---- dynamic ones ---- */
+
+void rusm__component_digest(const void *wasm, size_t len, unsigned char out_digest[32]) {
+    rusm_engine_digest(wasm, len, out_digest);
+}
+
+/* Relaxed: whoever holds it got it under a lock or from another holder. */
+void rusm__component_hold(struct rusm__component *component) {
+    if (component->is_dynamic)
+        atomic_fetch_add_explicit(&component->holders, 1, memory_order_relaxed);
+}
+
+/* Release: what the holder did with it comes before what is_held (acquire) allows, its end. */
+void rusm__component_let_go(struct rusm__component *component) {
+    if (component->is_dynamic)
+        atomic_fetch_sub_explicit(&component->holders, 1, memory_order_release);
+}
+
+bool rusm__component_is_held(const struct rusm__component *component) {
+    return atomic_load_explicit(&component->holders, memory_order_acquire) != 0;
+}
+
+void rusm__component_unload(struct rusm__component *component) {
+    rusm__component_free(component);
+}
+
+size_t rusm__component_code_bytes(const struct rusm__component *component) {
+    return component->code_bytes;
+}
+
+/* ---- looking ---- */
 
 const char *rusm__component_name(const struct rusm__component *component) {
     return component->name;
@@ -294,7 +358,7 @@ bool rusm__component_is_module(const struct rusm__component *component) {
 bool rusm__component_first_time(struct rusm__component *component, unsigned cause) {
     uint64_t bit = 1ull << (cause & 63);
     /* Relaxed: nothing hangs on it but a log line. The load keeps a flood off the shared line. */
-    if (atomic_load_explicit(&component->told, memory_order_relaxed) & bit)
+    if (atomic_load_explicit(component->told, memory_order_relaxed) & bit)
         return false;
-    return !(atomic_fetch_or_explicit(&component->told, bit, memory_order_relaxed) & bit);
+    return !(atomic_fetch_or_explicit(component->told, bit, memory_order_relaxed) & bit);
 }

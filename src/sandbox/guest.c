@@ -230,6 +230,7 @@ static void body_drop(void *memory) {
     struct rusm__body *body = memory;
     end(body);
     note_change(body->guest.component->sandbox);
+    rusm__component_let_go(body->guest.component);
     rusm__mem_free(body);
 }
 
@@ -280,6 +281,7 @@ static struct rusm__body *new_body(struct rusm__component *component, bool is_re
     struct rusm__body *body = rusm__mem_try_zalloc(sizeof(*body) + sandbox->calls_bytes);
     if (!body)
         return NULL;
+    rusm__component_hold(component);
     body->guest.component = component;
     body->guest.profile = component->profile;
     body->guest.host_data = sandbox->host_data;
@@ -321,8 +323,10 @@ static int spawn_with_permit(struct rusm__component *component,
         if (code < 0)
             rusm__children_remove(body->siblings);
     }
-    if (code < 0)
+    if (code < 0 && body) {
+        rusm__component_let_go(component);
         rusm__mem_free(body);
+    }
     return code;
 }
 

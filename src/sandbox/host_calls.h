@@ -169,6 +169,13 @@ struct rusm__host_calls {
     /* OK: *out_pid. NONE: *out_error. */
     uint32_t (*spawn)(struct rusm__guest *guest, struct rusm__slice component, uint64_t *out_pid,
                       struct rusm__bytes *out_error);
+    /* Start what the source holds under the template's profile. Waits: it may have to be fetched
+     * and compiled. */
+    void (*spawn_from_begin)(struct rusm__guest *guest, struct rusm__slice component,
+                             struct rusm__slice source);
+    /* OK: *out_pid. NONE: *out_error. PENDING. */
+    uint32_t (*spawn_from_poll)(struct rusm__guest *guest, uint64_t *out_pid,
+                                struct rusm__bytes *out_error);
     /* strategy: 0 one-for-one, 1 one-for-all, 2 rest-for-one. OK: *out_pid. NONE: *out_error. */
     uint32_t (*supervise)(struct rusm__guest *guest, uint32_t strategy,
                           const struct rusm__slice *children, size_t count, uint32_t max_restarts,
@@ -231,6 +238,10 @@ struct rusm__host_calls {
     uint32_t (*bridge_call)(struct rusm__guest *guest, const void *function, const rusm_value *args,
                             rusm_value *out_answer, void **out_owner);
     uint32_t (*bridge_poll)(struct rusm__guest *guest, rusm_value *out_answer, void **out_owner);
+
+    /* ---- wasi:http ---- */
+    /* A request to this place was refused, because the profile does not grant the network. */
+    void (*http_denied)(struct rusm__guest *guest, struct rusm__slice target);
 };
 
 #endif

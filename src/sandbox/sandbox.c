@@ -82,6 +82,7 @@ int rusm__sandbox_open(const struct rusm__sandbox_options *options,
         sandbox->guest_held = options->guest_held;
         sandbox->interfaces = options->interfaces;
         sandbox->interface_count = options->interface_count;
+        sandbox->closing = options->closing;
         sandbox->changed = options->changed;
         sandbox->changed_arg = options->changed_arg;
         sandbox->lane_count = rusm__sched_count(options->runtime);
@@ -101,6 +102,8 @@ int rusm__sandbox_open(const struct rusm__sandbox_options *options,
 }
 
 void rusm__sandbox_close(struct rusm__sandbox *sandbox) {
+    if (sandbox->closing)
+        sandbox->closing(sandbox->host_data);
     rusm__ticker_stop(&sandbox->ticker);
     while (sandbox->components) {
         struct rusm__component *component = sandbox->components;

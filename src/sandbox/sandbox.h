@@ -11,6 +11,7 @@
 #ifndef RUSM__SANDBOX_SANDBOX_H
 #define RUSM__SANDBOX_SANDBOX_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -41,6 +42,8 @@ struct rusm__preopen {
 struct rusm__profile {
     const char *name;
     bool network, spawn, process_control, stdio, storage;
+    const char *const *url_local_hosts; /* that url: may lead to on this machine or its links */
+    size_t url_local_host_count;
     const struct rusm__env *env;
     size_t env_count;
     const struct rusm__preopen *preopens;
@@ -87,6 +90,7 @@ struct rusm__sandbox_options {
     size_t calls_bytes;                  /* size of guest->calls */
     rusm__guest_end guest_end;           /* NULL: nothing to clean up */
     rusm__guest_held guest_held;         /* NULL: rusm__guest_own_bytes is all */
+    void (*closing)(void *host_data);    /* before anything is freed at close; NULL: nobody asks */
     const char *cache_dir;               /* NULL: no cache */
     uint32_t max_instances;              /* guests alive at once; 0 = as the machine allows */
     const char *max_instances_setting;   /* how texts call that limit; NULL = "max_instances" */
@@ -124,6 +128,17 @@ struct rusm__component_options {
     const char *entry; /* it must be there; NULL: "run" if there is one, else classify by exports */
     const struct rusm__profile *profile; /* borrowed; outlives the component */
     const char *origin;                  /* for texts: the path that the bytes came from */
+    const struct rusm__component_dynamic *dynamic; /* NULL: it lives as long as the sandbox */
+};
+
+/* A component that comes and goes while the node runs. Texts about it begin in these ways instead
+ * of with its name. */
+struct rusm__component_dynamic {
+    bool is_command;        /* wasi:cli/run, else the entry */
+    const char *compiling;  /* the bytes are no Wasm that we take */
+    const char *preparing;  /* the entry or an import is missing */
+    const char *no_command; /* it is no command but should be */
+    _Atomic uint64_t *told; /* what all that come from one template have told; borrowed */
 };
 
 /* Compile or load from the cache, classify by exports, resolve imports. Waits: not on a scheduler.
@@ -132,6 +147,20 @@ RUSM_MUST_USE int rusm__component_load(struct rusm__sandbox *sandbox, const void
                                        const struct rusm__component_options *options,
                                        struct rusm__component **out_component,
                                        struct rusm__buf *error);
+/* SHA-256, by which two sources that hold the same bytes are told. */
+void rusm__component_digest(const void *wasm, size_t len, unsigned char out_digest[32]);
+
+/* A dynamic component stays while it is held: by each guest that runs it, and by whoever is about
+ * to start one. Holding one that is not held needs a lock of the caller's that also guards
+ * unloading. Any thread. */
+void rusm__component_hold(struct rusm__component *component);
+void rusm__component_let_go(struct rusm__component *component);
+bool rusm__component_is_held(const struct rusm__component *component);
+/* Of a dynamic component that nobody holds. Unmaps code: not on a scheduler. */
+void rusm__component_unload(struct rusm__component *component);
+/* Its machine code in memory. */
+size_t rusm__component_code_bytes(const struct rusm__component *component);
+
 const char *rusm__component_name(const struct rusm__component *component);
 enum rusm__component_kind rusm__component_get_kind(const struct rusm__component *component);
 const struct rusm__profile *rusm__component_profile(const struct rusm__component *component);
@@ -170,6 +199,31 @@ void rusm__component_explain(const struct rusm__component *component, int code,
 
 /* True once per component and cause (0..63): what is worth one log line is not worth a flood. */
 bool rusm__component_first_time(struct rusm__component *component, unsigned cause);
+
+/* ---- fetching ---- */
+
+struct rusm__fetch;
+
+/* Once, on another thread, maybe before the start has returned: 0 and the bytes, or a code and a
+ * text. Both are valid during the call, which must not wait. */
+typedef void (*rusm__fetched)(void *arg, int code, const unsigned char *bytes, size_t len,
+                              const char *text);
+
+struct rusm__fetch_options {
+    const char *url;
+    size_t max_bytes;
+    uint32_t max_redirects;
+    uint32_t timeout_ms;
+    bool allow_local; /* this machine and its links, at the place that the URL names */
+    rusm__fetched done;
+    void *arg;
+};
+
+/* Get what a URL holds. On failure done is not called and a text is appended to error. */
+RUSM_MUST_USE int rusm__fetch_start(const struct rusm__fetch_options *options,
+                                    struct rusm__fetch **out_fetch, struct rusm__buf *error);
+/* Calls it off if it is under way; done comes all the same. NULL is allowed. */
+void rusm__fetch_free(struct rusm__fetch *fetch);
 
 /* ---- guest: for src/hostcall ---- */
 

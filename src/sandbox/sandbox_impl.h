@@ -27,6 +27,7 @@ struct rusm__sandbox {
     rusm__guest_held guest_held;
     const struct rusm__bridge_interface *interfaces;
     size_t interface_count;
+    void (*closing)(void *host_data);
     char *setting; /* the name of max_instances in texts */
     struct rusm__lane *lanes;
     uint32_t lane_count;
@@ -55,10 +56,14 @@ struct rusm__component {
     rusm_engine_wasi *wasi; /* these two while it loads only */
     rusm_engine_artifact *artifact;
     rusm_engine_prepared *prepared; /* NULL for kind HTTP */
-    /* any thread: bit i is set once cause i was told */
-    _Atomic uint64_t told;
+    size_t code_bytes;
+    bool is_dynamic;
+    _Atomic uint64_t *told; /* bit i is set once cause i was told: own_told, or the template's */
+    /* any thread */
+    _Atomic uint64_t own_told;
     struct rusm__allowance reports;
-    _Atomic uint64_t untold; /* crashes since its last report that got none */
+    _Atomic uint64_t untold;  /* crashes since its last report that got none */
+    _Atomic uint32_t holders; /* counted for dynamic ones only */
 };
 
 /* The body of a process, one block with the state of src/hostcall behind it. Touched by the

@@ -33,6 +33,9 @@ fn add_processes(actor: &mut Interface<'_>) -> Result<()> {
     actor.func_wrap("spawn", |store, (component,): (WasmStr,)| {
         Ok((spawn(store, &component)?,))
     })?;
+    actor.func_wrap_async("spawn-from", |store, arguments: (WasmStr, WasmStr)| {
+        spawn_from(&store, arguments)
+    })?;
     actor.func_wrap("supervise", |store, arguments: Supervise| {
         Ok((supervise(store, arguments)?,))
     })?;
@@ -74,6 +77,50 @@ fn spawn(store: Store<'_>, component: &WasmStr) -> Result<Result<u64, HostText>>
     Ok(Err(unsafe {
         HostText::new(shared.host(), error, "spawn")?
     }))
+}
+
+type Spawned = Result<(Result<u64, HostText>,)>;
+
+/// C copies what it needs of both texts before this returns. A text that is none is the future's
+/// answer, because only that can answer an error.
+fn spawn_from(
+    store: &Store<'_>,
+    (component, source): (WasmStr, WasmStr),
+) -> Box<dyn Future<Output = Spawned> + Send> {
+    let shared = shared(store);
+    let begun = with_text(store, &component, |component| {
+        with_text(store, &source, |source| {
+            // SAFETY: as above; the slices are valid during the call.
+            unsafe { (shared.host().spawn_from_begin)(shared.guest(), component, source) };
+        })
+    });
+    let mut failed = begun.and_then(|inner| inner).err();
+    Box::new(poll_fn(move |_| match failed.take() {
+        Some(error) => Poll::Ready(Err(error)),
+        None => poll_spawn_from(shared),
+    }))
+}
+
+fn poll_spawn_from(shared: SharedRef) -> Poll<Spawned> {
+    if let Err(stop) = shared.check_stop() {
+        return Poll::Ready(Err(stop.into()));
+    }
+    let (mut pid, mut error) = (0u64, Bytes::empty());
+    // SAFETY: as above; both outputs are valid for writes.
+    let code = unsafe { (shared.host().spawn_from_poll)(shared.guest(), &mut pid, &mut error) };
+    let answered = match answer(&shared, code, "spawn_from_poll") {
+        Ok(Answer::Ok) => Ok(Ok(pid)),
+        // SAFETY: NONE means that the error is set.
+        Ok(Answer::None) => unsafe {
+            HostText::new(shared.host(), error, "spawn_from_poll").map(Err)
+        },
+        Ok(Answer::Pending) => {
+            shared.set_waiting();
+            return Poll::Pending;
+        }
+        Err(stop) => Err(stop),
+    };
+    Poll::Ready(answered.map(|result| (result,)).map_err(Into::into))
 }
 
 /// `supervise-strategy`, with the numbers that C knows.

@@ -7,6 +7,7 @@ use super::wat::{Spelling, component_in};
 const IMPORTS: &str = r#"
     (import "host" "own-pid" (func $own-pid (result i64)))
     (import "host" "spawn" (func $spawn (param i32 i32 i32)))
+    (import "host" "spawn-from" (func $spawn-from (param i32 i32 i32 i32 i32)))
     (import "host" "supervise" (func $supervise (param i32 i32 i32 i32 i32 i32)))
     (import "host" "monitor" (func $monitor (param i64)))
     (import "host" "send" (func $send (param i64 i32 i32)))
@@ -429,6 +430,32 @@ fn streams() {
             },
         );
     }
+}
+
+#[test]
+fn spawn_from_waits_and_answers() {
+    let body = r#"
+        (call $spawn-from (i32.const 0) (i32.const 5) (i32.const 8) (i32.const 8) (i32.const 512))
+        (call $tell (i32.const 512) (i32.const 1))
+        (call $tell-long (i64.load (i32.const 520)))
+        (call $spawn-from (i32.const 0) (i32.const 5) (i32.const 16) (i32.const 6) (i32.const 512))
+        (call $tell (i32.const 512) (i32.const 1))
+        (call $tell-list (i32.const 520) (i32.const 1))"#;
+    in_both(
+        |_| {},
+        body,
+        |guest| {
+            let expected: [&[u8]; 6] = [
+                b"known stranger",
+                &[0],
+                &[79, 0, 0, 0, 0, 0, 0, 0],
+                b"known denied",
+                &[1],
+                b"nothing is there",
+            ];
+            assert_eq!(told(guest), expected);
+        },
+    );
 }
 
 #[test]

@@ -250,6 +250,34 @@ unsafe extern "C-unwind" fn spawn(
     CALL_NONE
 }
 
+unsafe extern "C-unwind" fn spawn_from_begin(guest: Guest, component: Slice, source: Slice) {
+    let told = format!("{} {}", string(component), string(source));
+    of(guest).sent.push((7, told.into_bytes()));
+}
+
+/// The first question is asked too early. What comes from nowhere cannot be started.
+unsafe extern "C-unwind" fn spawn_from_poll(
+    guest: Guest,
+    out_pid: *mut u64,
+    out_error: *mut Bytes,
+) -> u32 {
+    let guest = of(guest);
+    guest.polls += 1;
+    if guest.polls % 2 == 1 {
+        return CALL_PENDING;
+    }
+    let asked = guest.sent.last().map(|(_, text)| text.ends_with(b"denied"));
+    // SAFETY: the engine gives places for both.
+    unsafe {
+        if asked == Some(true) {
+            *out_error = guest.lend_bytes(b"nothing is there");
+            return CALL_NONE;
+        }
+        *out_pid = 79;
+    }
+    CALL_OK
+}
+
 unsafe extern "C-unwind" fn supervise(
     guest: Guest,
     strategy: u32,
@@ -620,6 +648,10 @@ unsafe extern "C-unwind" fn bridge_poll(_: Guest, _: *mut Value, _: *mut *mut c_
     CALL_TRAP
 }
 
+unsafe extern "C-unwind" fn http_denied(guest: Guest, target: Slice) {
+    of(guest).sent.push((9, string(target).into_bytes()));
+}
+
 pub static CALLS: HostCalls = HostCalls {
     size: std::mem::size_of::<HostCalls>(),
     release,
@@ -630,6 +662,8 @@ pub static CALLS: HostCalls = HostCalls {
     notify,
     own_pid,
     spawn,
+    spawn_from_begin,
+    spawn_from_poll,
     supervise,
     send,
     receive_begin,
@@ -664,6 +698,7 @@ pub static CALLS: HostCalls = HostCalls {
     connection,
     bridge_call,
     bridge_poll,
+    http_denied,
 };
 
 /// An engine with a small pool, changed by the test as it likes.

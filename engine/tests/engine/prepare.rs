@@ -83,7 +83,7 @@ fn every_import_that_is_not_offered_is_named() {
     let text = r#"(component
         (import "rusm:runtime/actor@0.1.0" (instance
           (export "own-pid" (func (result u64)))
-          (export "spawn-from" (func (param "component" string) (param "source" string)
+          (export "spawn-into" (func (param "component" string) (param "source" string)
             (result (result u64 (error string)))))))
         (import "rusm:runtime/streams@0.1.0" (instance
           (export "stream-open" (func (param "to" u64) (result (option u64))))
@@ -100,7 +100,7 @@ fn every_import_that_is_not_offered_is_named() {
     assert_eq!(
         refused(text, 0, "run"),
         format!(
-            "imports that this host does not offer: rusm:runtime/actor@0.1.0 spawn-from, \
+            "imports that this host does not offer: rusm:runtime/actor@0.1.0 spawn-into, \
              foo:bar/baz@1.0.0 f, alone{REMEDY}"
         )
     );

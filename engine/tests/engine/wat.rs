@@ -13,6 +13,13 @@ const FUNCTIONS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "actor",
+        "spawn-from",
+        "spawn-from",
+        r#"(param "component" string) (param "source" string)
+           (result (result u64 (error string)))"#,
+    ),
+    (
+        "actor",
         "supervise",
         "supervise",
         r#"(param "strategy" $supervise-strategy) (param "children" (list string))

@@ -11,7 +11,7 @@
  *   RET (1024)        where results are written that do not fit into a value
  *   DATA (4096)       from here on the body may place its own data; the heap starts at 65,536
  *
- * Results at RET:  spawn, supervise
+ * Results at RET:  spawn, spawn-from, supervise
  *                              0: 0 ok, 1 error    8: pid, or ptr and 12: len of the error
  *                  whereis     0: 1 some           8: pid
  *                  lists       0: ptr, 4: len
@@ -33,6 +33,8 @@
     " (export \"process-info\" (type $info (eq $r)))"                                              \
     " (export \"own-pid\" (func (result u64)))"                                                    \
     " (export \"spawn\" (func (param \"component\" string) (result (result u64 (error string)))))" \
+    " (export \"spawn-from\" (func (param \"component\" string) (param \"source\" string)"         \
+    "  (result (result u64 (error string)))))"                                                     \
     " (type $s (enum \"one-for-one\" \"one-for-all\" \"rest-for-one\"))"                           \
     " (export \"supervise-strategy\" (type $strategy (eq $s)))"                                    \
     " (export \"supervise\" (func (param \"strategy\" $strategy)"                                  \
@@ -156,6 +158,7 @@
     WAT_LOWER("kv", "list", "kv-list")
 
 #define WAT_LOWERED_STREAMS                                                                        \
+    WAT_LOWER("actor", "spawn-from", "spawn-from")                                                 \
     WAT_LOWER("actor", "supervise", "supervise")                                                   \
     WAT_LOWER("streams", "stream-open", "stream-open")                                             \
     WAT_LOWER("streams", "stream-write", "stream-write")                                           \
@@ -200,6 +203,7 @@
                                                 WAT_IMPORT("kv-list", "(param i32 i32 i32)")
 
 #define WAT_IMPORTS_STREAMS                                                                        \
+    WAT_IMPORT("spawn-from", "(param i32 i32 i32 i32 i32)")                                        \
     WAT_IMPORT("supervise", "(param i32 i32 i32 i32 i32 i32)")                                     \
     WAT_IMPORT("stream-open", "(param i64 i32)")                                                   \
     WAT_IMPORT("stream-write", "(param i64 i32 i32) (result i32)")                                 \
@@ -284,6 +288,7 @@
     WAT_GIVE("kv-delete")                                                                          \
     WAT_GIVE("kv-exists")                                                                          \
     WAT_GIVE("kv-list")                                                                            \
+    WAT_GIVE("spawn-from")                                                                         \
     WAT_GIVE("supervise")                                                                          \
     WAT_GIVE("stream-open")                                                                        \
     WAT_GIVE("stream-write")                                                                       \

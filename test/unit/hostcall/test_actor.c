@@ -36,7 +36,8 @@ static void spawn_without_the_grant_is_an_error_and_told_once(void **state) {
 
 static void spawn_of_a_template_is_an_error(void **state) {
     struct world *w = *state;
-    assert_int_equal(rusm__hostcall_add_template(w->hostcall, "tpl"), RUSM_OK);
+    struct rusm__template_options tpl = {.name = "tpl", .profile = &w->profile};
+    assert_int_equal(rusm__hostcall_add_template(w->hostcall, w->sandbox, &tpl), RUSM_OK);
     world_run(w, "a",
               RUN("(call $hello)" SPAWN(4096, 3) "(call $say_spawn_error)") DATA(4096, "tpl"));
     world_expect(w, "`tpl` is a dynamic runner template — spawn it with "
@@ -47,7 +48,8 @@ static void names_are_registered_once(void **state) {
     struct world *w = *state;
     struct rusm__component *a = world_guest(w, "a", RUN(""));
     assert_int_equal(rusm__hostcall_add(w->hostcall, a), RUSM_EEXIST);
-    assert_int_equal(rusm__hostcall_add_template(w->hostcall, "a"), RUSM_EEXIST);
+    struct rusm__template_options same = {.name = "a", .profile = &w->profile};
+    assert_int_equal(rusm__hostcall_add_template(w->hostcall, w->sandbox, &same), RUSM_EEXIST);
 }
 
 /* The parent tells its child whom to report to; the child tries to spawn under its own profile. */

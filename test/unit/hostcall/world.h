@@ -193,6 +193,7 @@ struct world_options {
     size_t bridge_count;
     uint32_t max_instances; /* 0: 64 */
     const struct rusm__machine *machine;
+    uint64_t dynamic_ttl_ns;
     enum rusm__log_level level;
     void (*adjust)(struct rusm__sandbox_options *options); /* before the sandbox is opened */
 };
@@ -203,7 +204,8 @@ static void world_start_node(struct world *w, const struct world_options *option
     struct rusm__hostcall_options calls = {.runtime = w->runtime,
                                            .store = options->store,
                                            .bridges = options->bridges,
-                                           .bridge_count = options->bridge_count};
+                                           .bridge_count = options->bridge_count,
+                                           .dynamic_ttl_ns = options->dynamic_ttl_ns};
     struct rusm__buf error;
     rusm__buf_init(&error);
     if (rusm__hostcall_open(&calls, &w->hostcall, &error) != RUSM_OK)

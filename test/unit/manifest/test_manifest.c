@@ -272,9 +272,9 @@ static void check_refusals(const char *text, enum rusm__manifest_command command
 static void command_refuses_only_what_it_needs(void **state) {
     (void)state;
     char *text = read_data("good/all_keys.toml");
-    check_refusals(text, RUSM__FOR_CHECK, 7);
-    check_refusals(text, RUSM__FOR_SERVE, 7);
-    check_refusals(text, RUSM__FOR_RUN, 2); /* no listeners */
+    check_refusals(text, RUSM__FOR_CHECK, 6);
+    check_refusals(text, RUSM__FOR_SERVE, 6);
+    check_refusals(text, RUSM__FOR_RUN, 1); /* no listeners */
     check_refusals(text, RUSM__FOR_KV, 0);
     check_refusals(text, RUSM__FOR_BUILD, 0);
     free(text);
