@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusm_otp::{Context, Pid, ProcessHandle, Received, Runtime};
-use rusm_wasm::{PreparedComponent, PreparedModule, WasmRuntime};
+use rusm_wasm::{CapabilityProfile, PreparedComponent, PreparedModule, WasmRuntime};
 
 use crate::settings::{memory, percentile_us, percentiles, Settings};
 
@@ -22,6 +22,7 @@ pub fn knows(scenario: &str) -> bool {
         "component-storm"
             | "module-storm"
             | "guest-storm"
+            | "dynamic-wasm"
             | "wasm-ping-pong"
             | "fairness"
             | "idle-wasm"
@@ -35,6 +36,7 @@ pub async fn run(settings: &Settings, rt: &Runtime) {
         "component-storm" | "module-storm" => {
             storm(settings, rt, settings.size.unwrap_or(256), false).await
         }
+        "dynamic-wasm" => forks(settings, rt).await,
         "wasm-ping-pong" => ping_pong(settings, rt).await,
         "fairness" => fairness(settings, rt).await,
         "host-call" => host_call(settings, rt).await,
@@ -140,6 +142,50 @@ async fn storm(settings: &Settings, rt: &Runtime, flying: usize, echo: bool) {
     let node = Node::new(settings, rt, 1024);
     storm_for(&node, settings.time() / 4, flying, echo).await;
     let rate = storm_for(&node, settings.time(), flying, echo).await;
+    settings.report("", rate, "spawns/s", &format!(" flying={flying}"));
+}
+
+// ---- dynamic-wasm ----
+
+const FORKS: f64 = 200.0;
+
+impl Node {
+    fn spawn_trusted(&self) -> ProcessHandle {
+        let caps = CapabilityProfile::Trusted.capabilities();
+        match &self.guests[0] {
+            Guest::Component(component) => self.wasm.spawn_component_with(component, caps),
+            Guest::Module(_) => unreachable!("forkers are components"),
+        }
+    }
+}
+
+async fn forkers_for(node: &Arc<Node>, time: Duration, flying: usize) -> f64 {
+    let (begin, over) = (Instant::now(), alarm(time));
+    let tasks = (0..flying).map(|_| {
+        let (node, over) = (node.clone(), over.clone());
+        tokio::spawn(async move {
+            let mut count = 0.0;
+            while !over.load(Relaxed) {
+                node.spawn_trusted().join().await;
+                count += FORKS;
+            }
+            count
+        })
+    });
+    let mut count = 0.0;
+    for task in tasks.collect::<Vec<_>>() {
+        count += task.await.expect("a forker is counted");
+    }
+    count / begin.elapsed().as_secs_f64()
+}
+
+async fn forks(settings: &Settings, rt: &Runtime) {
+    let flying = settings.size.unwrap_or(16);
+    let node = Node::new(settings, rt, 1024);
+    let caps = CapabilityProfile::Sandboxed.capabilities();
+    node.wasm.register_wasm_template("tpl", caps, None);
+    forkers_for(&node, settings.time() / 4, flying).await;
+    let rate = forkers_for(&node, settings.time(), flying).await;
     settings.report("", rate, "spawns/s", &format!(" flying={flying}"));
 }
 
