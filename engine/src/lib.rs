@@ -8,7 +8,7 @@
 
 mod artifact;
 mod cache;
-mod calls;
+pub mod calls;
 mod client;
 mod engine;
 mod error;
