@@ -16,7 +16,9 @@ fn key(writer: &str, number: u64) -> String {
 
 /// Long enough that some values take pages of their own.
 fn value(writer: &str, number: u64) -> Vec<u8> {
-    format!("{writer}/{number}/").repeat(1 + number as usize % 300).into_bytes()
+    format!("{writer}/{number}/")
+        .repeat(1 + number as usize % 300)
+        .into_bytes()
 }
 
 fn write(writer: &str, number: u64) -> Result<bool, String> {
