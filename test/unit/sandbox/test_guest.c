@@ -443,14 +443,14 @@ static void a_spawn_without_memory_takes_nothing(void **state) {
 static void many_short_lives_leave_nothing(void **state) {
     struct world *w = *state;
     world_guest(w, "leaf", RUN(""));
-    struct rusm__component *parent =
-        world_guest(w, "parent",
-                    RUN("(local $n i32) (call $hello)"
-                        "(loop (call $spawn (i32.const 4096) (i32.const 4) (i32.const 1024))"
-                        " (if (i32.eqz (i32.load8_u (i32.const 1024)))"
-                        "  (then (local.set $n (i32.add (local.get $n) (i32.const 1)))))"
-                        " (br_if 0 (i32.lt_u (local.get $n) (i32.const 2000))))"
-                        "(call $say_u32 (local.get $n))") DATA(4096, "leaf"));
+    struct rusm__component *parent = world_guest(
+        w, "parent",
+        RUN("(local $n i32) (call $hello)"
+            "(loop (call $reset) (call $spawn (i32.const 4096) (i32.const 4) (i32.const 1024))"
+            " (if (i32.eqz (i32.load8_u (i32.const 1024)))"
+            "  (then (local.set $n (i32.add (local.get $n) (i32.const 1)))))"
+            " (br_if 0 (i32.lt_u (local.get $n) (i32.const 2000))))"
+            "(call $say_u32 (local.get $n))") DATA(4096, "leaf"));
     w->profile.max_children = 8;
     for (int i = 0; i < 3; i++)
         world_start(w, parent);
