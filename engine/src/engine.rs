@@ -150,7 +150,8 @@ unsafe fn cache_folder<'a>(folder: *const c_char) -> Result<Option<&'a Path>, Fa
     ))))
 }
 
-fn wasmtime_config(config: &EngineConfig) -> Config {
+/// Everything that an engine of ours asks of Wasmtime.
+pub fn wasmtime_config(config: &EngineConfig) -> Config {
     let mut wasmtime = Config::new();
     use_own_slots(&mut wasmtime, config);
     wasmtime
@@ -159,6 +160,9 @@ fn wasmtime_config(config: &EngineConfig) -> Config {
         .memory_reservation(config.max_memory_bytes)
         .memory_may_move(false)
         .epoch_interruption(true)
+        // Declared subtypes of functions would need the collector's part, which is not compiled
+        // in: Wasmtime takes such a guest and then ends the whole program at its first check.
+        .wasm_gc(false)
         .async_stack_size(config.stack_bytes as usize)
         .max_wasm_stack(config.guest_stack_bytes as usize)
         // Frames have function names; files and lines are the business of symbols.rs.

@@ -33,7 +33,7 @@ use sha2::{Digest, Sha256};
 
 pub use artifact::Artifact;
 pub use client::{Fetch, FetchOptions};
-pub use engine::{Engine, EngineConfig};
+pub use engine::{Engine, EngineConfig, wasmtime_config};
 pub use instance::Instance;
 pub use prepare::Prepared;
 pub use wasi::Grants;

@@ -75,6 +75,20 @@ fn an_export_that_is_no_function_is_no_entry() {
     );
 }
 
+/// Without the collector Wasmtime would take it, and end the whole program at the call.
+#[test]
+fn subtypes_of_functions_do_not_compile() {
+    let module = br#"(module
+        (type $above (sub (func)))
+        (type $below (sub $above (func)))
+        (table 1 funcref)
+        (elem (i32.const 0) $f)
+        (func $f (type $below))
+        (func (export "run") (call_indirect (type $above) (i32.const 0))))"#;
+    let text = does_not_compile(module);
+    assert!(text.contains("gc"), "{text}");
+}
+
 const REMEDY: &str = "; build it against the interfaces of this release (wit/ in the source, \
                       docs/guests.md), or without them";
 
