@@ -30,7 +30,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -41,6 +40,7 @@
 #include "base/clock.h"
 #include "base/log_impl.h"
 #include "base/mem.h"
+#include "base/thread.h"
 
 enum { STOP_MS = 1000, GIVE_UP_MS = 500, FORMAT_BYTES = 512 };
 
@@ -330,13 +330,11 @@ static bool is_flushed(size_t goal) {
 
 /* Sleep until `reached` answers true or the time is over; returns its last answer. */
 static bool wait_until(bool (*reached)(size_t), size_t goal, uint64_t end_ns) {
-    struct timespec end = {.tv_sec = (time_t)(end_ns / RUSM__SECOND),
-                           .tv_nsec = (long)(end_ns % RUSM__SECOND)};
     atomic_fetch_add_explicit(&watchers, 1, memory_order_acq_rel); /* see tell_watchers */
     pthread_mutex_lock(&done_lock);
     bool answer;
     while (!(answer = reached(goal)))
-        if (pthread_cond_timedwait(&done_cond, &done_lock, &end) == ETIMEDOUT) {
+        if (!rusm__cond_wait_until(&done_cond, &done_lock, end_ns)) {
             answer = reached(goal);
             break;
         }
@@ -370,30 +368,14 @@ bool rusm__log_flush(unsigned timeout_ms) {
 
 static int init_once(void) {
     static bool ready;
-    pthread_condattr_t attr;
     if (ready)
         return RUSM_OK;
-    if (!rusm__log_wake_open(&wake) || pthread_condattr_init(&attr) != 0)
+    if (!rusm__log_wake_open(&wake))
         return RUSM_EIO;
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    int error = pthread_cond_init(&done_cond, &attr);
-    pthread_condattr_destroy(&attr);
-    if (error)
-        return RUSM_ENOMEM;
+    rusm__cond_init_monotonic(&done_cond);
     rusm__log_ring_init(&ring);
     ready = true;
     return RUSM_OK;
-}
-
-static int start_thread(void) {
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int error = pthread_create(&thread, NULL, writer_main, NULL);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (!error)
-        pthread_setname_np(thread, "rusm-log");
-    return error ? RUSM_EIO : RUSM_OK;
 }
 
 /* Where the writer writes to: a sink, or a descriptor. */
@@ -417,7 +399,7 @@ static int start_writer(int fd, rusm_log_sink sink, void *arg) {
     atomic_store_explicit(&stopping, false, memory_order_relaxed);
     atomic_store_explicit(&giving_up, false, memory_order_relaxed);
     atomic_store_explicit(&finished, false, memory_order_relaxed);
-    result = start_thread();
+    result = rusm__thread_start(&thread, "rusm-log", writer_main, NULL);
     if (result < 0)
         rusm__log_out_close(&writer.to);
     return result;

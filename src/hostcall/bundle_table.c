@@ -103,7 +103,7 @@ void rusm__bundle_expire(struct rusm__bundle_table *table, uint64_t now_ns, uint
                          struct rusm__bundle **out_gone, uint64_t *out_due_ns) {
     uint64_t in_use_again_ns = now_ns + (ttl_ns > RUSM__SECOND ? ttl_ns : RUSM__SECOND);
     *out_gone = NULL;
-    *out_due_ns = 0;
+    *out_due_ns = RUSM__NEVER;
     struct rusm__list *next;
     for (struct rusm__list *node = table->recent.next; node != &table->recent; node = next) {
         struct rusm__bundle *bundle = rusm__list_entry(node, struct rusm__bundle, recent);
@@ -116,7 +116,7 @@ void rusm__bundle_expire(struct rusm__bundle_table *table, uint64_t now_ns, uint
             take_out(table, bundle, out_gone);
             continue;
         }
-        if (!*out_due_ns || due_ns < *out_due_ns)
+        if (due_ns < *out_due_ns)
             *out_due_ns = due_ns;
     }
 }

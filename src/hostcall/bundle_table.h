@@ -72,7 +72,8 @@ void rusm__bundle_insert(struct rusm__bundle_table *table, struct rusm__bundle *
  * left is in use. */
 bool rusm__bundle_make_room(struct rusm__bundle_table *table, size_t code_bytes,
                             struct rusm__bundle **out_gone);
-/* Take out what nobody has used for ttl_ns. *out_due_ns: when to look again; 0: never. */
+/* Take out what nobody has used for ttl_ns. *out_due_ns: when to look again, or
+ * RUSM__NEVER. */
 void rusm__bundle_expire(struct rusm__bundle_table *table, uint64_t now_ns, uint64_t ttl_ns,
                          struct rusm__bundle **out_gone, uint64_t *out_due_ns);
 /* Free what was taken out. Unmaps code: without a lock, not on a scheduler. */

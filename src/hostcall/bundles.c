@@ -2,15 +2,14 @@
 #include "hostcall/bundles.h"
 
 #include <assert.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "rusm/error.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "kv/kv.h"
 #include "proc/proc.h"
 
@@ -477,15 +476,6 @@ static void end_fetches_locked(struct rusm__bundles *bundles) {
 
 /* ---- the thread: its loop ---- */
 
-static void wait_locked(struct rusm__bundles *bundles, uint64_t due_ns) {
-    struct timespec until = {.tv_sec = (time_t)(due_ns / RUSM__SECOND),
-                             .tv_nsec = (long)(due_ns % RUSM__SECOND)};
-    if (due_ns)
-        pthread_cond_timedwait(&bundles->work, &bundles->lock, &until);
-    else
-        pthread_cond_wait(&bundles->work, &bundles->lock);
-}
-
 /* Nobody waits for it any more: nothing is fetched or compiled. */
 static bool is_unwanted_locked(struct rusm__bundles *bundles, struct rusm__load *load) {
     if (!rusm__list_is_empty(&load->waiters) && !bundles->closing)
@@ -516,7 +506,6 @@ static void expire_locked(struct rusm__bundles *bundles, uint64_t *out_due_ns) {
 
 static void *work(void *arg) {
     struct rusm__bundles *bundles = arg;
-    pthread_setname_np(pthread_self(), "rusm-compile");
     pthread_mutex_lock(&bundles->lock);
     while (!bundles->closing) {
         uint64_t due_ns;
@@ -530,7 +519,7 @@ static void *work(void *arg) {
             run(bundles, load);
             pthread_mutex_lock(&bundles->lock);
         } else if (!bundles->closing) {
-            wait_locked(bundles, due_ns);
+            rusm__cond_wait_until(&bundles->work, &bundles->lock, due_ns);
         }
     }
     end_fetches_locked(bundles);
@@ -550,25 +539,17 @@ int rusm__bundles_init(struct rusm__bundles *bundles, rusm_runtime *runtime, str
         return code;
     rusm__list_init(&bundles->queue);
     rusm__list_init(&bundles->fetching);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&bundles->work, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    rusm__cond_init_monotonic(&bundles->work);
     pthread_mutex_init(&bundles->lock, NULL);
     return RUSM_OK;
 }
 
-/* Signals belong to the program's own threads. */
 int rusm__bundles_start(struct rusm__bundles *bundles) {
     if (bundles->is_started)
         return RUSM_OK;
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    bundles->is_started = pthread_create(&bundles->thread, NULL, work, bundles) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return bundles->is_started ? RUSM_OK : RUSM_EIO;
+    int code = rusm__thread_start(&bundles->thread, "rusm-compile", work, bundles);
+    bundles->is_started = code == RUSM_OK;
+    return code;
 }
 
 void rusm__bundles_stop(struct rusm__bundles *bundles) {

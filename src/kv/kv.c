@@ -5,13 +5,13 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "rusm/error.h"
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "kv/kv_impl.h"
 
 #define MIB ((size_t)1 << 20)
@@ -179,11 +179,7 @@ static struct rusm__kv *kv_new(const char *path) {
     pthread_mutex_init(&kv->txn_lock, NULL);
     pthread_mutex_init(&kv->readers_lock, NULL);
     pthread_mutex_init(&kv->queue_lock, NULL);
-    pthread_condattr_t clock;
-    pthread_condattr_init(&clock);
-    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC); /* as rusm__clock_ns */
-    pthread_cond_init(&kv->queue_filled, &clock);
-    pthread_condattr_destroy(&clock);
+    rusm__cond_init_monotonic(&kv->queue_filled);
     return kv;
 }
 

@@ -7,8 +7,7 @@
  * beside it). A map that is too small is not an error: it grows and the batch begins again. */
 #include "kv/kv_impl.h"
 
-#include <signal.h>
-#include <time.h>
+#include <errno.h>
 
 #include "rusm/error.h"
 
@@ -16,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/thread.h"
 
 /* Bounds what one transaction keeps in memory, and how long the first writer waits for others. */
 enum { BATCH_OPS = 8192, BATCH_BYTES = 32 << 20 };
@@ -164,15 +164,6 @@ static void sweep_if_due(struct rusm__kv *kv) {
 
 /* ---- the queue's other end ---- */
 
-static void wait_until(struct rusm__kv *kv, uint64_t wake_ns) {
-    struct timespec until = {.tv_sec = (time_t)(wake_ns / RUSM__SECOND),
-                             .tv_nsec = (long)(wake_ns % RUSM__SECOND)};
-    if (wake_ns == RUSM__NEVER)
-        pthread_cond_wait(&kv->queue_filled, &kv->queue_lock);
-    else
-        pthread_cond_timedwait(&kv->queue_filled, &kv->queue_lock, &until);
-}
-
 /* Writers that were just answered come again, most of them a moment after the first. Without
  * waiting for them the first would have a flush to itself and all others wait for two. So: until as
  * many are there as the last time, but at most for half the time that the last flush took. A writer
@@ -184,7 +175,7 @@ static void gather(struct rusm__kv *kv) {
     uint64_t until_ns = rusm__clock_ns() + wait_ns;
     kv->wanted_ops = kv->last_ops;
     while (kv->queued_ops < kv->wanted_ops && !kv->closing && rusm__clock_ns() < until_ns)
-        wait_until(kv, until_ns);
+        rusm__cond_wait_until(&kv->queue_filled, &kv->queue_lock, until_ns);
     kv->wanted_ops = 0;
 }
 
@@ -198,7 +189,7 @@ static bool take_batch(struct rusm__kv *kv, uint64_t wake_ns, struct batch *out_
     if (kv->last_ops > 1)
         gather(kv);
     while (!kv->queue.first && !kv->closing && rusm__clock_ns() < wake_ns)
-        wait_until(kv, wake_ns);
+        rusm__cond_wait_until(&kv->queue_filled, &kv->queue_lock, wake_ns);
     struct rusm__kv_write *first = kv->queue.first;
     struct rusm__kv_write **cut = &kv->queue.first;
     while (*cut && ops < BATCH_OPS && bytes < BATCH_BYTES) {
@@ -232,14 +223,8 @@ static void *commit_main(void *arg) {
 }
 
 int rusm__kv_commit_start(struct rusm__kv *kv, struct rusm__kv_error *error) {
-    sigset_t all, old;
-    sigfillset(&all); /* signals are for the threads that expect them */
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int failed = pthread_create(&kv->thread, NULL, commit_main, kv);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (failed)
-        return rusm__kv_fail_mdb(error, "starting the store's thread", failed);
-    pthread_setname_np(kv->thread, "rusm-kv");
+    if (rusm__thread_start(&kv->thread, "rusm-kv", commit_main, kv) < 0)
+        return rusm__kv_fail_mdb(error, "starting the store's thread", errno);
     return RUSM_OK;
 }
 

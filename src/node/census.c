@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/census.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
-#include <time.h>
 
 #include "rusm/error.h"
 
@@ -13,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "proc/census.h"
 #include "sandbox/sandbox.h"
 
@@ -136,10 +135,8 @@ static void tell(struct rusm__census *census) {
 
 /* With the lock. False: it is over. */
 static bool sleep_for(struct rusm__census *census, uint64_t ns) {
-    uint64_t until = rusm__clock_ns() + ns;
-    struct timespec at = {(time_t)(until / RUSM__SECOND), (long)(until % RUSM__SECOND)};
-    while (!census->over &&
-           pthread_cond_timedwait(&census->wake, &census->lock, &at) != ETIMEDOUT) {
+    uint64_t until_ns = rusm__clock_ns() + ns;
+    while (!census->over && rusm__cond_wait_until(&census->wake, &census->lock, until_ns)) {
     }
     return !census->over;
 }
@@ -182,27 +179,18 @@ void rusm__census_watch(struct rusm__census *census, struct rusm__sandbox *sandb
 
 /* ---- life ---- */
 
-static void init_lock(struct rusm__census *census) {
-    pthread_condattr_t attributes;
-    pthread_mutex_init(&census->lock, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&census->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
-}
-
 int rusm__census_new(rusm_runtime *rt, struct rusm__census **out_census) {
     *out_census = NULL;
     struct rusm__census *census = rusm__mem_try_zalloc(sizeof(*census));
     if (!census)
         return RUSM_ENOMEM;
     census->runtime = rt;
-    init_lock(census);
-    if (pthread_create(&census->thread, NULL, run, census) != 0) {
+    pthread_mutex_init(&census->lock, NULL);
+    rusm__cond_init_monotonic(&census->wake);
+    if (rusm__thread_start(&census->thread, "rusm-census", run, census) < 0) {
         rusm__census_free(census);
         return RUSM_ENOMEM;
     }
-    pthread_setname_np(census->thread, "rusm-census");
     *out_census = census;
     return RUSM_OK;
 }

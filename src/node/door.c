@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -19,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/thread.h"
 
 enum { CALLERS = 16, STALL_MS = 5000 };
 
@@ -107,17 +107,6 @@ static int listen_at(struct rusm__door *door) {
     return 0;
 }
 
-static int start_thread(struct rusm__door *door) {
-    sigset_t all, old;
-    sigfillset(&all); /* signals are for the threads that expect them */
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int failed = pthread_create(&door->thread, NULL, door_main, door);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (!failed)
-        pthread_setname_np(door->thread, "rusm-door");
-    return failed;
-}
-
 /* Everything but the thread. */
 static void release(struct rusm__door *door) {
     rusm__kv_reader_free(door->reader);
@@ -143,8 +132,8 @@ static int open_all(struct rusm__door *door, const char *store_path, struct rusm
         return code;
     door->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     int failed = door->stop_fd < 0 ? errno : listen_at(door);
-    if (!failed)
-        failed = start_thread(door);
+    if (!failed && rusm__thread_start(&door->thread, "rusm-door", door_main, door) < 0)
+        failed = errno;
     return failed ? fail(error, store_path, strerror(failed)) : RUSM_OK;
 }
 

@@ -5,12 +5,12 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "rusm/error.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/thread.h"
 
 enum { PAGE_KEYS = 1000 };
 
@@ -36,14 +36,10 @@ struct pending {
 
 static struct pending *pending_new(void) {
     struct pending *pending = rusm__mem_try_zalloc(sizeof *pending);
-    pthread_condattr_t clock;
     if (!pending)
         return NULL;
-    pthread_condattr_init(&clock);
-    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC); /* as rusm__clock_ns */
     pthread_mutex_init(&pending->lock, NULL);
-    pthread_cond_init(&pending->answered, &clock);
-    pthread_condattr_destroy(&clock);
+    rusm__cond_init_monotonic(&pending->answered);
     pending->holders = 2;
     return pending;
 }
@@ -73,12 +69,10 @@ static void written(void *arg, const struct rusm__kv_result *result) {
 
 static void await(struct pending *pending, struct rusm__door_answer *answer) {
     uint64_t end_ns = rusm__deadline_ms(rusm__clock_ns(), RUSM__DOOR_CALL_MS);
-    const struct timespec until = {.tv_sec = (time_t)(end_ns / RUSM__SECOND),
-                                   .tv_nsec = (long)(end_ns % RUSM__SECOND)};
-    int timed_out = 0;
     pthread_mutex_lock(&pending->lock);
-    while (!pending->is_answered && !timed_out)
-        timed_out = pthread_cond_timedwait(&pending->answered, &pending->lock, &until);
+    while (!pending->is_answered &&
+           rusm__cond_wait_until(&pending->answered, &pending->lock, end_ns)) {
+    }
     if (!pending->is_answered)
         fail(answer, RUSM_ETIMEDOUT,
              "the disk has not answered for 30 s; the write may be made later, or not");

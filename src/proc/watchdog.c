@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "proc/watchdog.h"
 
-#include <time.h>
-
 #include "rusm/error.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "proc/proc_impl.h"
 
 enum { LOOKS_PER_LIMIT = 4 };
@@ -78,20 +77,15 @@ static void sleep_while_idle(rusm_runtime *rt) {
 }
 
 static void pause_between(struct rusm__watchdog *dog) {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    uint64_t ns = (uint64_t)until.tv_nsec + dog->limit_ns / LOOKS_PER_LIMIT;
-    until.tv_sec += (time_t)(ns / RUSM__SECOND);
-    until.tv_nsec = (long)(ns % RUSM__SECOND);
+    uint64_t until_ns = rusm__clock_ns() + dog->limit_ns / LOOKS_PER_LIMIT;
     if (!dog->stopping) {
-        pthread_cond_timedwait(&dog->changed, &dog->lock, &until);
+        rusm__cond_wait_until(&dog->changed, &dog->lock, until_ns);
     }
 }
 
 static void *watch(void *arg) {
     rusm_runtime *rt = arg;
     struct rusm__watchdog *dog = &rt->procs->watchdog;
-    pthread_setname_np(pthread_self(), "rusm-watch");
     pthread_mutex_lock(&dog->lock);
     while (!dog->stopping) {
         if (is_idle(rt)) {
@@ -132,18 +126,14 @@ int rusm__watchdog_start(rusm_runtime *rt, uint64_t limit_ns) {
     if (!dog->marks) {
         return RUSM_ENOMEM;
     }
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&dog->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    rusm__cond_init_monotonic(&dog->changed);
     pthread_mutex_init(&dog->lock, NULL);
     dog->limit_ns = limit_ns;
-    if (pthread_create(&dog->thread, NULL, watch, rt) != 0) {
+    int status = rusm__thread_start(&dog->thread, "rusm-watch", watch, rt);
+    if (status) {
         fini(dog);
-        return RUSM_EIO;
     }
-    return RUSM_OK;
+    return status;
 }
 
 void rusm__watchdog_stop(rusm_runtime *rt) {

@@ -3,13 +3,13 @@
 #include "sandbox/ticker.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <time.h>
 
 #include "rusm/error.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/thread.h"
 
 #define TICK_NS      RUSM__MS
 #define LINGER_TICKS 16 /* without any run before it sleeps */
@@ -61,7 +61,6 @@ static uint64_t next_due(uint64_t due) {
 
 static void *run(void *arg) {
     struct rusm__ticker *ticker = arg;
-    pthread_setname_np(pthread_self(), "rusm-clock");
     unsigned quiet = 0;
     uint64_t due = rusm__clock_ns();
     /* Relaxed: a stop that is seen a tick late is harmless; fall_asleep looks again. */
@@ -79,16 +78,6 @@ static void *run(void *arg) {
     return NULL;
 }
 
-/* Signals belong to the program's own threads. */
-static int start_thread(struct rusm__ticker *ticker) {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int code = pthread_create(&ticker->thread, NULL, run, ticker);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return code ? RUSM_EIO : RUSM_OK;
-}
-
 int rusm__ticker_start(struct rusm__ticker *ticker, struct rusm__lane *lanes, uint32_t lane_count,
                        void (*tick)(void *arg), void *arg) {
     *ticker =
@@ -100,7 +89,7 @@ int rusm__ticker_start(struct rusm__ticker *ticker, struct rusm__lane *lanes, ui
         rusm__mem_free(ticker->seen);
         return RUSM_EIO;
     }
-    int code = start_thread(ticker);
+    int code = rusm__thread_start(&ticker->thread, "rusm-clock", run, ticker);
     if (code < 0) {
         sem_destroy(&ticker->wake);
         rusm__mem_free(ticker->seen);

@@ -4,13 +4,13 @@
 
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include "rusm/error.h"
 
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "sched/sched.h"
 #include "serve/http.h"
 #include "serve/serve_impl.h"
@@ -44,11 +44,7 @@ void rusm__serve_give_slot(struct rusm__serve *serve) {
 
 /* Until `changed`, under lock. False once the deadline has passed. */
 static bool wait_for_change(struct rusm__serve *serve, uint64_t deadline_ns) {
-    struct timespec until = {
-        .tv_sec = (time_t)(deadline_ns / RUSM__SECOND),
-        .tv_nsec = (long)(deadline_ns % RUSM__SECOND),
-    };
-    return pthread_cond_timedwait(&serve->changed, &serve->lock, &until) == 0;
+    return rusm__cond_wait_until(&serve->changed, &serve->lock, deadline_ns);
 }
 
 static uint64_t deadline_in(uint64_t ms) {
@@ -153,15 +149,6 @@ static void init_shard(struct rusm__serve *serve, uint32_t index) {
     rusm__reply_init(&shard->reply);
 }
 
-static void init_lock(struct rusm__serve *serve) {
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    RUSM_CHECK(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
-    pthread_mutex_init(&serve->lock, NULL);
-    pthread_cond_init(&serve->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-}
-
 int rusm__serve_new(const struct rusm__serve_options *options, struct rusm__serve **out_serve) {
     struct rusm__serve_limits limits = options->limits;
     *out_serve = NULL;
@@ -183,7 +170,8 @@ int rusm__serve_new(const struct rusm__serve_options *options, struct rusm__serv
         options->max_connections ? options->max_connections : default_max_connections();
     serve->shard_count = count;
     serve->shards = shards;
-    init_lock(serve);
+    pthread_mutex_init(&serve->lock, NULL);
+    rusm__cond_init_monotonic(&serve->changed);
     for (uint32_t i = 0; i < count; i++)
         init_shard(serve, i);
     *out_serve = serve;

@@ -11,15 +11,14 @@
  * ticket has no effect unless it comes from the fiber that asked. A message that is refused
  * because the mailbox is full costs nothing when a thread asks: there is mail then, so the
  * supervisor will run and look. */
-#include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "rusm/error.h"
 #include "rusm/fiber.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "sup/sup_impl.h"
 
 /* ---- both sides ---- */
@@ -74,14 +73,8 @@ static bool enqueue(rusm_supervisor *sup, struct rusm__request *request) {
 /* Until it is answered or the deadline has passed. */
 static void wait_in_thread(rusm_supervisor *sup, struct rusm__request *request,
                            uint64_t deadline_ns) {
-    struct timespec until = {.tv_sec = (time_t)(deadline_ns / RUSM__SECOND),
-                             .tv_nsec = (long)(deadline_ns % RUSM__SECOND)};
-    int error = 0;
     pthread_mutex_lock(&sup->lock);
-    while (!request->done && error != ETIMEDOUT) {
-        error = deadline_ns == RUSM_FOREVER
-                    ? pthread_cond_wait(&sup->answered, &sup->lock)
-                    : pthread_cond_timedwait(&sup->answered, &sup->lock, &until);
+    while (!request->done && rusm__cond_wait_until(&sup->answered, &sup->lock, deadline_ns)) {
     }
     pthread_mutex_unlock(&sup->lock);
 }

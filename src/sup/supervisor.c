@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "sup/sup_impl.h"
 
 #define DEFAULT_RESTARTS  3u
@@ -159,27 +160,13 @@ void rusm__supervisor_unref(rusm_supervisor *sup) {
     rusm__mem_free(sup);
 }
 
-static bool init_lock(rusm_supervisor *sup) {
-    pthread_condattr_t attr;
-    if (pthread_condattr_init(&attr) != 0)
-        return false;
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    bool made = pthread_cond_init(&sup->answered, &attr) == 0;
-    pthread_condattr_destroy(&attr);
-    if (made && pthread_mutex_init(&sup->lock, NULL) != 0) {
-        pthread_cond_destroy(&sup->answered);
-        made = false;
-    }
-    return made;
-}
-
 /* NULL: no memory. */
 static rusm_supervisor *supervisor_new(void) {
     rusm_supervisor *sup = rusm__mem_try_zalloc(sizeof(*sup));
-    if (!sup || !init_lock(sup)) {
-        rusm__mem_free(sup);
+    if (!sup)
         return NULL;
-    }
+    pthread_mutex_init(&sup->lock, NULL);
+    rusm__cond_init_monotonic(&sup->answered);
     atomic_init(&sup->refs, 1);
     rusm__list_init(&sup->requests);
     rusm__list_init(&sup->children);

@@ -133,7 +133,7 @@ static inline uint64_t sim_ns(const struct timespec *time) {
 #define pthread_join(thread, result)            ((void)(result), sim_thread_wait(thread))
 #define pthread_detach(thread)                  sim_thread_let_go(thread)
 #define pthread_self()                          ((void *)0)
-#define pthread_setname_np(thread, name)        ((void)(thread), sim_thread_name(name))
+#define pthread_setname_np(thread, name)        sim_thread_name((thread), (name))
 #define pthread_mutex_init(mutex, attributes)   ((void)(attributes), sim_mutex_init(mutex))
 #define pthread_mutex_destroy(mutex)            sim_mutex_destroy(mutex)
 #define pthread_mutex_lock(mutex)               sim_mutex_lock((mutex), SIM_HERE)

@@ -336,8 +336,9 @@ int sim_thread_let_go(void *thread) {
     return 0;
 }
 
-void sim_thread_name(const char *name) {
-    snprintf(sim_world.current->name, sizeof(sim_world.current->name), "%s", name);
+void sim_thread_name(void *thread, const char *name) {
+    struct sim_thread *named = thread ? thread : sim_world.current;
+    snprintf(named->name, sizeof(named->name), "%s", name);
 }
 
 /* ---- begin and end ---- */

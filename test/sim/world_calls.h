@@ -31,7 +31,7 @@ struct sim_cond {
 int sim_thread_create(void **out_thread, void *(*fn)(void *), void *arg);
 int sim_thread_wait(void *thread);
 int sim_thread_let_go(void *thread);
-void sim_thread_name(const char *name);
+void sim_thread_name(void *thread, const char *name); /* NULL: the one that runs */
 int sim_mutex_init(struct sim_mutex *mutex);
 int sim_mutex_destroy(struct sim_mutex *mutex);
 int sim_mutex_lock(struct sim_mutex *mutex, const char *file, int line);
