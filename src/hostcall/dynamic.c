@@ -41,10 +41,6 @@ static void refuse_with(struct rusm__bundle_call *call, const char *before,
     refuse(call, &text);
 }
 
-static void refuse_plain(struct rusm__bundle_call *call, const char *text) {
-    refuse_with(call, text, (struct rusm__slice){(const unsigned char *)"", 0}, "");
-}
-
 /* ---- sources ---- */
 
 static bool is_blank(unsigned char c) {
@@ -94,31 +90,14 @@ static void refuse_source(struct rusm__bundle_call *call, const char *before,
 
 /* ---- gates ---- */
 
-static bool may_spawn(struct rusm__guest *guest, struct rusm__bundle_call *call,
-                      struct rusm__slice name) {
-    if (guest->profile->spawn)
-        return true;
-    rusm__gate_deny(guest, RUSM__REFUSED_SPAWN_FROM, name.ptr, name.len);
-    refuse_plain(call, "spawn denied: missing the spawn capability");
-    return false;
-}
-
-static bool may_read_store(struct rusm__guest *guest, struct rusm__bundle_call *call,
-                           struct rusm__slice source) {
-    if (guest->profile->storage)
-        return true;
-    rusm__gate_deny(guest, RUSM__REFUSED_FROM_KV, source.ptr, source.len);
-    refuse_plain(call, "spawn-from kv denied: missing the storage capability");
-    return false;
-}
-
-static bool may_connect(struct rusm__guest *guest, struct rusm__bundle_call *call,
-                        struct rusm__slice source) {
-    if (guest->profile->network)
-        return true;
-    rusm__gate_deny(guest, RUSM__REFUSED_FROM_URL, source.ptr, source.len);
-    refuse_plain(call, "spawn-from url denied: missing the network capability");
-    return false;
+/* target: what the capability is wanted for; text: what the guest is told without it. */
+static bool is_granted(struct rusm__guest *guest, struct rusm__bundle_call *call, bool has,
+                       enum rusm__refusal what, struct rusm__slice target, const char *text) {
+    if (!has) {
+        rusm__gate_deny(guest, what, target.ptr, target.len);
+        refuse_with(call, text, (struct rusm__slice){(const unsigned char *)"", 0}, "");
+    }
+    return has;
 }
 
 /* ---- the three kinds ---- */
@@ -153,7 +132,8 @@ static bool is_short(struct rusm__bundle_call *call, struct rusm__slice source) 
 static bool take_kv(struct rusm__guest *guest, struct rusm__bundle_call *call,
                     struct rusm__slice rest, struct rusm__bundle_source *out) {
     const unsigned char *slash = memchr(rest.ptr, '/', rest.len);
-    if (!may_read_store(guest, call, out->whole))
+    if (!is_granted(guest, call, guest->profile->storage, RUSM__REFUSED_FROM_KV, out->whole,
+                    "spawn-from kv denied: missing the storage capability"))
         return false;
     if (!slash) {
         refuse_source(call, "kv source must be `kv:<bucket>/<key>`, got ", out->whole, "");
@@ -197,7 +177,8 @@ static bool is_listed(const struct rusm__profile *profile, struct rusm__slice ur
 
 static bool take_url(struct rusm__guest *guest, struct rusm__bundle_call *call,
                      struct rusm__slice url, struct rusm__bundle_source *out) {
-    if (!may_connect(guest, call, out->whole))
+    if (!is_granted(guest, call, guest->profile->network, RUSM__REFUSED_FROM_URL, out->whole,
+                    "spawn-from url denied: missing the network capability"))
         return false;
     if (memchr(url.ptr, '\0', url.len)) {
         refuse_source(call, "a zero byte in ", out->whole, "");
@@ -240,10 +221,6 @@ find_template(struct rusm__guest *guest, struct rusm__bundle_call *call, struct 
     return found ? found->template : NULL;
 }
 
-void rusm__guest_http_denied(struct rusm__guest *guest, struct rusm__slice target) {
-    rusm__gate_deny(guest, RUSM__REFUSED_HTTP, target.ptr, target.len);
-}
-
 /* ---- the call ---- */
 
 /* The guest's block, idle; NULL when memory is short. */
@@ -263,8 +240,11 @@ void rusm__guest_spawn_from_begin(struct rusm__guest *guest, struct rusm__slice 
                                   struct rusm__slice source) {
     struct rusm__bundle_source from;
     struct rusm__bundle_call *call = call_of(guest);
-    if (!call || !may_spawn(guest, call, component))
-        return; /* without a block the poll finds none */
+    if (!call) /* then the poll finds none, either */
+        return;
+    if (!is_granted(guest, call, guest->profile->spawn, RUSM__REFUSED_SPAWN_FROM, component,
+                    "spawn denied: missing the spawn capability"))
+        return;
     struct rusm__template *template = find_template(guest, call, component);
     if (template && take_source(guest, call, source, &from))
         rusm__bundles_ask(&rusm__hostcall_of(guest)->bundles, template, &from, call);

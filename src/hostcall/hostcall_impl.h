@@ -175,8 +175,6 @@ void rusm__guest_spawn_from_begin(struct rusm__guest *guest, struct rusm__slice 
                                   struct rusm__slice source);
 uint32_t rusm__guest_spawn_from_poll(struct rusm__guest *guest, uint64_t *out_pid,
                                      struct rusm__bytes *out_error);
-/* A request of wasi:http without the grant. */
-void rusm__guest_http_denied(struct rusm__guest *guest, struct rusm__slice target);
 void rusm__guest_spawn_from_end(struct rusm__guest *guest); /* the guest has ended */
 /* supervise.c */
 uint32_t rusm__actor_supervise(struct rusm__guest *guest, uint32_t strategy,
