@@ -20,9 +20,14 @@ static bool is_equal(const struct rusm__digest *a, const struct rusm__digest *b)
     return memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
 }
 
-int rusm__bundle_table_init(struct rusm__bundle_table *table) {
+void rusm__bundle_table_init(struct rusm__bundle_table *table) {
     *table = (struct rusm__bundle_table){0};
     rusm__list_init(&table->recent);
+}
+
+int rusm__bundle_table_open(struct rusm__bundle_table *table) {
+    if (table->origins)
+        return RUSM_OK;
     table->origins =
         rusm__mem_try_zalloc(sizeof(*table->origins) * RUSM__ORIGIN_SETS * RUSM__ORIGIN_WAYS);
     return table->origins ? RUSM_OK : RUSM_ENOMEM;

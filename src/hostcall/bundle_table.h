@@ -54,10 +54,14 @@ struct rusm__bundle_table {
     struct rusm__list recent;
     size_t count;
     size_t code_bytes;
-    struct rusm__origin *origins; /* sets of ways; a full set loses what expires first */
+    struct rusm__origin
+        *origins; /* NULL: not open. Sets of ways; a full one loses what expires first */
 };
 
-RUSM_MUST_USE int rusm__bundle_table_init(struct rusm__bundle_table *table); /* RUSM_ENOMEM */
+void rusm__bundle_table_init(struct rusm__bundle_table *table);
+/* Before the first look-up: a node without templates does not need what this allocates.
+ * RUSM_ENOMEM. Once open, it stays so until fini. */
+RUSM_MUST_USE int rusm__bundle_table_open(struct rusm__bundle_table *table);
 /* Nothing is held any more. */
 void rusm__bundle_table_fini(struct rusm__bundle_table *table);
 

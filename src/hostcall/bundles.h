@@ -88,9 +88,10 @@ struct rusm__bundles {
     uint64_t compiled; /* how many, for tests and people */
 };
 
-RUSM_MUST_USE int rusm__bundles_init(struct rusm__bundles *bundles, rusm_runtime *runtime,
-                                     struct rusm__kv *kv, uint64_t ttl_ns);
-/* The thread; once, before the first question. RUSM_EIO. */
+void rusm__bundles_init(struct rusm__bundles *bundles, rusm_runtime *runtime, struct rusm__kv *kv,
+                        uint64_t ttl_ns);
+/* What only spawn-from needs: memory and the thread. Before the first question, which only a
+ * template makes possible; again is nothing. RUSM_ENOMEM, RUSM_EIO. */
 RUSM_MUST_USE int rusm__bundles_start(struct rusm__bundles *bundles);
 /* Every guest has ended, the sandbox has not: end the thread after the work at hand, unload
  * everything. */

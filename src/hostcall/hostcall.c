@@ -170,14 +170,10 @@ int rusm__hostcall_open(const struct rusm__hostcall_options *options,
     code = rusm__store_init(&hostcall->store, options->store, options->runtime);
     if (code < 0)
         goto no_store;
-    code = rusm__bundles_init(&hostcall->bundles, options->runtime, options->store,
-                              options->dynamic_ttl_ns);
-    if (code < 0)
-        goto no_bundles;
+    rusm__bundles_init(&hostcall->bundles, options->runtime, options->store,
+                       options->dynamic_ttl_ns);
     *out_hostcall = hostcall;
     return RUSM_OK;
-no_bundles:
-    rusm__store_fini(&hostcall->store);
 no_store:
     rusm__bridges_fini(&hostcall->bridges);
     rusm__orphans_fini(&hostcall->orphans);
