@@ -130,7 +130,7 @@ void rusm__bundles_unload(struct rusm__bundle *gone) {
     while (gone) {
         struct rusm__bundle *bundle = gone;
         gone = bundle->chain;
-        rusm__component_unload(bundle->component);
+        rusm__component_free(bundle->component);
         rusm__mem_free(bundle);
     }
 }

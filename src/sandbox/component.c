@@ -329,10 +329,6 @@ bool rusm__component_is_held(const struct rusm__component *component) {
     return atomic_load_explicit(&component->holders, memory_order_acquire) != 0;
 }
 
-void rusm__component_unload(struct rusm__component *component) {
-    rusm__component_free(component);
-}
-
 size_t rusm__component_code_bytes(const struct rusm__component *component) {
     return component->code_bytes;
 }

@@ -156,8 +156,9 @@ void rusm__component_digest(const void *wasm, size_t len, unsigned char out_dige
 void rusm__component_hold(struct rusm__component *component);
 void rusm__component_let_go(struct rusm__component *component);
 bool rusm__component_is_held(const struct rusm__component *component);
-/* Of a dynamic component that nobody holds. Unmaps code: not on a scheduler. */
-void rusm__component_unload(struct rusm__component *component);
+/* Of a dynamic component that nobody holds; the others end with their sandbox. Unmaps code: not on
+ * a scheduler. */
+void rusm__component_free(struct rusm__component *component);
 /* Its machine code in memory. */
 size_t rusm__component_code_bytes(const struct rusm__component *component);
 
