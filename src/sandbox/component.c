@@ -25,7 +25,7 @@ struct load {
 };
 
 void rusm__component_free(struct rusm__component *component) {
-    rusm__report_untold(component);
+    (void)rusm__report_untold(component);
     if (component->prepared)
         rusm_engine_prepared_free(component->prepared);
     rusm__mem_free(component->grants);

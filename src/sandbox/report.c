@@ -189,10 +189,11 @@ static void count_untold(struct rusm__component *component) {
     atomic_fetch_add_explicit(&component->sandbox->reports.untold, 1, memory_order_relaxed);
 }
 
-void rusm__report_untold(struct rusm__component *component) {
+uint64_t rusm__report_untold(struct rusm__component *component) {
     uint64_t untold = atomic_exchange_explicit(&component->untold, 0, memory_order_relaxed);
     if (untold)
         rusm__line_untold(component->name, untold);
+    return untold;
 }
 
 static void tell(struct rusm__component *component, struct rusm__body *body, rusm_proc *self,
@@ -207,9 +208,7 @@ static void tell(struct rusm__component *component, struct rusm__body *body, rus
     }
     measure(report, body, self);
     report->number = number;
-    report->untold = atomic_exchange_explicit(&component->untold, 0, memory_order_relaxed);
-    if (report->untold)
-        rusm__line_untold(component->name, report->untold);
+    report->untold = rusm__report_untold(component);
     rusm__line_crash(report);
     rusm__line_trace(report->pid, component->name, report->backtrace);
     keep(&component->sandbox->reports, report);

@@ -72,8 +72,9 @@ void rusm__reports_fini(struct rusm__reports *reports);
 /* The guest has ended and still has its instance. If it crashed: report it. On the scheduler's own
  * stack. */
 void rusm__report_end(struct rusm__body *body, rusm_proc *self);
-/* The last word about crashes of a component that were not told, before it is freed. */
-void rusm__report_untold(struct rusm__component *component);
+/* Say how many crashes of the component were not told since it was said last, if any: before its
+ * next report, and before it is freed. Returns the number. */
+uint64_t rusm__report_untold(struct rusm__component *component);
 
 /* ---- looking at them; any thread ---- */
 
