@@ -45,9 +45,10 @@ static int open_parts(struct rusm__sandbox *sandbox, const struct rusm__sandbox_
     if (code < 0)
         return code;
     struct rusm__machine machine;
-    rusm__machine_measure(&machine);
     if (options->machine)
         machine = *options->machine;
+    else
+        rusm__machine_measure(&machine);
     code = rusm__pools_init(&sandbox->pools, options->host, options->runtime, options->cache_dir,
                             &machine, options->max_instances);
     if (code < 0)
