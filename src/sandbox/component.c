@@ -24,6 +24,7 @@ struct load {
     struct rusm__buf *error;
 };
 
+/* Whatever part of it there is: a load may have failed half-way. */
 void rusm__component_free(struct rusm__component *component) {
     (void)rusm__report_untold(component);
     if (component->prepared)

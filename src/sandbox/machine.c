@@ -9,9 +9,7 @@
 
 #include "rusm_engine.h"
 
-#define KIB 1024ull
-#define MIB (1024ull * KIB)
-#define GIB (1024ull * MIB)
+#include "base/number.h"
 
 /* Measured (README): a guest takes two mappings for its stack and two for its memory; a group of
  * sixteen slots has one more. Groups that are used in part are the node's slack. */
@@ -21,11 +19,11 @@
 #define MAPPINGS_DEFAULT     65530u
 
 /* What a small guest that waits makes resident, page tables included (bench idle-wasm). */
-#define BYTES_PER_GUEST (28 * KIB)
+#define BYTES_PER_GUEST (28 * RUSM__KIB)
 
 /* A large slot is 4 GiB and a guard of 32 MiB, and there is a stack to it. */
-#define LARGE_SLOT_BYTES (4 * GIB + 33 * MIB)
-#define ADDRESS_BYTES    (120ull * 1024 * GIB) /* of 47 bits; the rest is left to others */
+#define LARGE_SLOT_BYTES (4 * RUSM__GIB + 33 * RUSM__MIB)
+#define ADDRESS_BYTES    (120ull * 1024 * RUSM__GIB) /* of 47 bits; the rest is left to others */
 
 /* The number that a file of the kernel holds; `none` if it has none ("max", no such file). */
 static uint64_t read_number(const char *path, uint64_t none) {
@@ -39,22 +37,18 @@ static uint64_t read_number(const char *path, uint64_t none) {
     return number;
 }
 
-static uint64_t least(uint64_t a, uint64_t b) {
-    return a < b ? a : b;
-}
-
 static uint64_t memory_bytes(void) {
     uint64_t physical = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
     uint64_t v2 = read_number("/sys/fs/cgroup/memory.max", UINT64_MAX);
     uint64_t v1 = read_number("/sys/fs/cgroup/memory/memory.limit_in_bytes", UINT64_MAX);
-    return least(physical, least(v1, v2));
+    return rusm__min_u64(physical, rusm__min_u64(v1, v2));
 }
 
 static uint64_t address_bytes(void) {
     struct rlimit limit;
     if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
         return ADDRESS_BYTES;
-    return least(limit.rlim_cur / 8 * 7, ADDRESS_BYTES);
+    return rusm__min_u64(limit.rlim_cur / 8 * 7, ADDRESS_BYTES);
 }
 
 void rusm__machine_measure(struct rusm__machine *out_machine) {
@@ -71,7 +65,7 @@ uint64_t rusm__machine_mappings(const struct rusm__machine *machine) {
 }
 
 static uint32_t at_least_one(uint64_t guests) {
-    return guests < 1 ? 1 : (uint32_t)least(guests, UINT32_MAX);
+    return guests < 1 ? 1 : (uint32_t)rusm__min_u64(guests, UINT32_MAX);
 }
 
 struct rusm__room rusm__machine_room(const struct rusm__machine *machine) {
@@ -100,15 +94,16 @@ static void add_kernel(struct rusm__buf *out) {
 
 static void add_room(const struct rusm__machine *machine, struct rusm__buf *out) {
     struct rusm__room room = rusm__machine_room(machine);
-    uint32_t most = (uint32_t)least(room.by_mappings, room.by_memory);
+    uint32_t most = (uint32_t)rusm__min_u64(room.by_mappings, room.by_memory);
     rusm__buf_addf(out, "guests        %u can be alive; the limit is %s\n", most,
                    bottleneck(&room));
     rusm__buf_addf(out, "  mappings    %u, with vm.max_map_count = %llu, some four each\n",
                    room.by_mappings, (unsigned long long)machine->max_map_count);
     rusm__buf_addf(out, "  memory      %u, with %llu MiB, at least %llu KiB each\n", room.by_memory,
-                   (unsigned long long)(machine->memory_bytes / MIB), BYTES_PER_GUEST / KIB);
+                   (unsigned long long)(machine->memory_bytes / RUSM__MIB),
+                   BYTES_PER_GUEST / RUSM__KIB);
     rusm__buf_addf(out, "  addresses   %u of those with max-memory-mb above 16\n",
-                   (uint32_t)least(most, room.by_addresses));
+                   (uint32_t)rusm__min_u64(most, room.by_addresses));
     if (room.by_mappings < room.by_memory)
         rusm__buf_addf(out,
                        "  remedy      sysctl -w vm.max_map_count=%llu would let memory decide\n",

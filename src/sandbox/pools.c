@@ -8,10 +8,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-
-#define KIB 1024ull
-#define MIB (1024ull * KIB)
-#define GIB (1024ull * MIB)
+#include "base/number.h"
 
 #define LARGEST_CAPACITY 1000000u
 
@@ -20,7 +17,7 @@
 
 static const uint64_t ceilings[RUSM__CLASSES] = {
     [RUSM__CLASS_SMALL] = RUSM__SMALL_MAX_BYTES,
-    [RUSM__CLASS_LARGE] = 4 * GIB,
+    [RUSM__CLASS_LARGE] = 4 * RUSM__GIB,
 };
 
 static void lower(struct rusm__pools *pools, uint32_t fits, enum rusm__bound bound) {
@@ -52,14 +49,14 @@ int rusm__pools_init(struct rusm__pools *pools, const struct rusm__host_calls *h
         .host = host,
         .runtime = runtime,
         .cache_dir = cache_dir,
-        .cache_max_bytes = 512 * MIB,
+        .cache_max_bytes = 512 * RUSM__MIB,
         .max_instances = pools->capacity,
         .max_memories = MEMORIES_FOR(pools->capacity),
         .max_mappings = rusm__machine_mappings(machine),
-        .memory_keep_resident = 2 * MIB,
+        .memory_keep_resident = 2 * RUSM__MIB,
         .table_elements = RUSM__TABLE_ELEMENTS,
-        .stack_bytes = 1 * MIB,
-        .guest_stack_bytes = 512 * KIB,
+        .stack_bytes = 1 * RUSM__MIB,
+        .guest_stack_bytes = 512 * RUSM__KIB,
         .blocking_threads = 8,
     };
     pthread_mutex_init(&pools->lock, NULL);
@@ -155,7 +152,8 @@ void rusm__pools_remedy(const struct rusm__pools *pools, const char *setting,
         return;
     case RUSM__BOUND_MEMORY:
         rusm__buf_addf(out, "%llu MiB of memory hold %u guests; give the node more",
-                       (unsigned long long)(pools->machine.memory_bytes / MIB), pools->capacity);
+                       (unsigned long long)(pools->machine.memory_bytes / RUSM__MIB),
+                       pools->capacity);
         return;
     case RUSM__BOUND_TABLE:
         rusm__buf_addf(out, "a node runs %u guests at most", pools->capacity);
@@ -167,5 +165,5 @@ void rusm__pools_large_remedy(const struct rusm__pools *pools, struct rusm__buf 
     rusm__buf_addf(out,
                    "the address space holds %u guests with `max-memory-mb` above %llu; a profile "
                    "with less has no such limit",
-                   pools->large_capacity, RUSM__SMALL_MAX_BYTES / MIB);
+                   pools->large_capacity, RUSM__SMALL_MAX_BYTES / RUSM__MIB);
 }

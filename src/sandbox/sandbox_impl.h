@@ -95,8 +95,6 @@ static inline struct rusm__body *rusm__body_of(struct rusm__guest *guest) {
 /* The lane of the calling scheduler; NULL on other threads and other runtimes' schedulers. */
 struct rusm__lane *rusm__sandbox_lane(struct rusm__sandbox *sandbox);
 
-/* Of a component that is in no list; every part may still be missing. */
-
 /* Did this outcome come from outside? Then the killer's reason stands. */
 bool rusm__crash_is_kill(const struct rusm__body *body, const rusm_proc *self, int outcome);
 /* After a resume answered `outcome`, which ends the guest: tell the core why. */

@@ -5,6 +5,7 @@
 #include "rusm/error.h"
 
 #include "base/clock.h"
+#include "base/number.h"
 #include "sandbox/reason.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/sandbox_impl.h"
@@ -65,14 +66,10 @@ bool rusm__unit_look(struct rusm__unit *unit, bool at_tick) {
 
 /* ---- waiting ---- */
 
-static uint64_t earlier(uint64_t a, uint64_t b) {
-    return a < b ? a : b;
-}
-
 int rusm__unit_arm(struct rusm__unit *unit, rusm_proc *self) {
     uint64_t at = unit->poll_ns ? unit->poll_ns : RUSM__NEVER;
     if (unit->state == RUSM__UNIT_COUNTED && unit->wall_ns)
-        at = earlier(at, unit->end_ns);
+        at = rusm__min_u64(at, unit->end_ns);
     if (at == RUSM__NEVER)
         return RUSM_OK;
     if (unit->armed_ns <= at && unit->armed_ns > rusm__clock_ns())
