@@ -184,13 +184,24 @@ static struct rusm__kv_bytes bytes_of(struct rusm__slice slice) {
     return (struct rusm__kv_bytes){slice.ptr, slice.len};
 }
 
-static struct rusm__kv_change change_of(const struct rusm__kv_request *request) {
-    return (struct rusm__kv_change){.bucket = bytes_of(request->bucket),
-                                    .key = bytes_of(request->key),
-                                    .value = bytes_of(request->value),
-                                    .is_delete = !request->has_value,
-                                    .expires = request->has_ttl,
-                                    .ttl_ms = request->ttl_ms};
+static struct rusm__kv_change change_of(const struct rusm__kv_change_in *in) {
+    return (struct rusm__kv_change){.bucket = bytes_of(in->bucket),
+                                    .key = bytes_of(in->key),
+                                    .value = bytes_of(in->value),
+                                    .is_delete = !in->has_value,
+                                    .expires = in->has_ttl,
+                                    .ttl_ms = in->ttl_ms};
+}
+
+/* Of a request that is no batch. */
+static struct rusm__kv_change only_change_of(const struct rusm__kv_request *request) {
+    const struct rusm__kv_change_in in = {.bucket = request->bucket,
+                                          .key = request->key,
+                                          .value = request->value,
+                                          .has_value = request->has_value,
+                                          .has_ttl = request->has_ttl,
+                                          .ttl_ms = request->ttl_ms};
+    return change_of(&in);
 }
 
 static int submit_batch(struct rusm__kv_call *call, const struct rusm__kv_request *request) {
@@ -204,22 +215,15 @@ static int submit_batch(struct rusm__kv_call *call, const struct rusm__kv_reques
     struct rusm__kv_change *changes = rusm__mem_try_alloc((count + 1) * sizeof(*changes));
     if (!changes)
         return RUSM_ENOMEM;
-    for (size_t i = 0; i < count; i++) {
-        const struct rusm__kv_change_in *in = &request->changes[i];
-        changes[i] = (struct rusm__kv_change){.bucket = bytes_of(in->bucket),
-                                              .key = bytes_of(in->key),
-                                              .value = bytes_of(in->value),
-                                              .is_delete = !in->has_value,
-                                              .expires = in->has_ttl,
-                                              .ttl_ms = in->ttl_ms};
-    }
+    for (size_t i = 0; i < count; i++)
+        changes[i] = change_of(&request->changes[i]);
     int code = rusm__kv_batch(call->store->kv, changes, count, written, call, &call->error);
     rusm__mem_free(changes);
     return code;
 }
 
 static int submit_swap(struct rusm__kv_call *call, const struct rusm__kv_request *request) {
-    struct rusm__kv_change change = change_of(request);
+    struct rusm__kv_change change = only_change_of(request);
     struct rusm__kv_bytes expected = bytes_of(request->other);
     return rusm__kv_compare_and_set(call->store->kv, request->has_other ? &expected : NULL, &change,
                                     written, call, &call->error);
@@ -227,7 +231,7 @@ static int submit_swap(struct rusm__kv_call *call, const struct rusm__kv_request
 
 static int submit_op(struct rusm__kv_call *call, const struct rusm__kv_request *request) {
     struct rusm__kv *kv = call->store->kv;
-    struct rusm__kv_change change = change_of(request);
+    struct rusm__kv_change change = only_change_of(request);
     switch (call->op) {
     case RUSM__KV_INCREMENT:
         return rusm__kv_increment(kv, change.bucket, change.key, request->delta, written, call,
