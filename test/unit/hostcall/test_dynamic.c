@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* actor.spawn-from: sources, gates, and what is compiled how often. */
-#include "world.h"
+#include "stored.h"
 
-#include <ftw.h>
 #include <time.h>
 
 #include "kv/kv.h"
@@ -11,55 +10,19 @@
 
 #define HOUR_NS (3600ull * RUSM__SECOND)
 
-static char folder[] = "/tmp/rusm-test-dyn-XXXXXX";
-static struct rusm__kv *store;
-
-static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *walk) {
-    (void)info, (void)kind, (void)walk;
-    return remove(path);
-}
-
-static int group_setup(void **state) {
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int group_teardown(void **state) {
-    (void)state;
-    return nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
-
-static int open_world(void **state, uint64_t ttl_ns) {
-    struct rusm__kv_error error = {{0}};
-    char path[128];
-    static int number;
-    snprintf(path, sizeof(path), "%s/%d.kv", folder, number++);
-    if (rusm__kv_open(path, NULL, &store, &error) < 0)
-        fail_msg("%s", error.text);
-    *state = world_open(&(struct world_options){.store = store, .dynamic_ttl_ns = ttl_ns});
-    return 0;
-}
-
 static int setup(void **state) {
-    return open_world(state, HOUR_NS);
+    return stored_setup(state, HOUR_NS);
 }
 
 static int setup_forgetful(void **state) {
-    return open_world(state, 0);
+    return stored_setup(state, 0);
 }
 
 static int setup_short(void **state) {
-    return open_world(state, 20 * RUSM__MS);
+    return stored_setup(state, 20 * RUSM__MS);
 }
 
-static int teardown(void **state) {
-    world_close(*state);
-    rusm__kv_close(store);
-    store = NULL;
-    return 0;
-}
-
-#define dynamic_test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define dynamic_test(name) cmocka_unit_test_setup_teardown(name, setup, stored_teardown)
 
 /* ---- sources ---- */
 
@@ -96,7 +59,7 @@ static void store_source(const char *key, const char *text) {
     struct rusm__kv_bytes bucket = {(const unsigned char *)"b", 1};
     struct rusm__kv_bytes name = {(const unsigned char *)key, strlen(key)};
     struct rusm__kv_bytes value = {(const unsigned char *)text, strlen(text)};
-    assert_int_equal(rusm__kv_set(store, bucket, name, value, put_done, &put, NULL), RUSM_OK);
+    assert_int_equal(rusm__kv_set(stored, bucket, name, value, put_done, &put, NULL), RUSM_OK);
     pthread_mutex_lock(&put.lock);
     while (put.code == 1)
         pthread_cond_wait(&put.done, &put.lock);
@@ -501,8 +464,8 @@ int main(void) {
         dynamic_test(who_asks_at_once_shares_one_compilation),
         dynamic_test(a_source_in_the_store_is_believed_for_its_time),
         cmocka_unit_test_setup_teardown(without_a_time_to_live_the_store_is_always_asked,
-                                        setup_forgetful, teardown),
-        cmocka_unit_test_setup_teardown(what_nobody_uses_is_unloaded, setup_short, teardown),
+                                        setup_forgetful, stored_teardown),
+        cmocka_unit_test_setup_teardown(what_nobody_uses_is_unloaded, setup_short, stored_teardown),
         dynamic_test(wrong_sources_are_errors),
         dynamic_test(failures_are_not_kept),
         dynamic_test(names_that_are_no_template_are_errors),
@@ -517,5 +480,5 @@ int main(void) {
         dynamic_test(this_machine_must_be_listed),
         dynamic_test(askers_may_die_while_it_is_fetched),
     };
-    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+    return cmocka_run_group_tests(tests, stored_group_setup, stored_group_teardown);
 }

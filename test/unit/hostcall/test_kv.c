@@ -1,48 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* kv: the store behind its gate. */
-#include "world.h"
-
-#include <ftw.h>
-
-#include "kv/kv.h"
-
-static char folder[] = "/tmp/rusm-test-kv-XXXXXX";
-static struct rusm__kv *store;
-
-static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *walk) {
-    (void)info, (void)kind, (void)walk;
-    return remove(path);
-}
-
-static int group_setup(void **state) {
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int group_teardown(void **state) {
-    (void)state;
-    return nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
+#include "stored.h"
 
 static int setup(void **state) {
-    struct rusm__kv_error error = {{0}};
-    char path[128];
-    static int number;
-    snprintf(path, sizeof(path), "%s/%d.kv", folder, number++);
-    if (rusm__kv_open(path, NULL, &store, &error) < 0)
-        fail_msg("%s", error.text);
-    *state = world_open(&(struct world_options){.store = store});
-    return 0;
+    return stored_setup(state, 0);
 }
 
-static int teardown(void **state) {
-    world_close(*state);
-    rusm__kv_close(store);
-    store = NULL;
-    return 0;
-}
-
-#define kv_test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define kv_test(name) cmocka_unit_test_setup_teardown(name, setup, stored_teardown)
 
 /* Bucket "bk" and key "k1" of the data below. */
 #define BUCKET "(i32.const 4096) (i32.const 2)"
@@ -361,5 +325,5 @@ int main(void) {
         kv_test(keys_come_in_pages),
         kv_test(the_store_interface_has_the_same_gate),
     };
-    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+    return cmocka_run_group_tests(tests, stored_group_setup, stored_group_teardown);
 }
