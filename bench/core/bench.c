@@ -83,6 +83,12 @@ struct bench_span bench_phase(struct bench *bench, double seconds,
                                .cpu_seconds = cpu_seconds() - cpu_begin};
 }
 
+struct bench_span bench_measure(struct bench *bench, void (*start)(struct bench *, void *),
+                                void *arg) {
+    (void)bench_phase(bench, bench->seconds / 4, start, arg);
+    return bench_phase(bench, bench->seconds, start, arg);
+}
+
 /* ---- latencies: log-linear buckets ---- */
 
 static unsigned bucket_of(uint64_t ns) {

@@ -85,6 +85,10 @@ struct bench_span {
  * Processes that were there before stay. */
 struct bench_span bench_phase(struct bench *bench, double seconds,
                               void (*start)(struct bench *, void *), void *arg);
+/* A phase of a quarter of the set time to warm up, then the one that counts. start makes the actors
+ * anew: what they counted before is forgotten. */
+struct bench_span bench_measure(struct bench *bench, void (*start)(struct bench *, void *),
+                                void *arg);
 /* Wait until no more than `kept` processes are left. */
 void bench_wait_processes(struct bench *bench, size_t kept);
 void bench_sleep(double seconds);

@@ -137,8 +137,7 @@ static void start(struct bench *bench, void *arg) {
 
 static void run(struct bench *bench) {
     struct fanin fanin = {.senders = bench_alloc(bench->size, sizeof(struct sender))};
-    bench_phase(bench, bench->seconds / 4, start, &fanin);
-    struct bench_span span = bench_phase(bench, bench->seconds, start, &fanin);
+    struct bench_span span = bench_measure(bench, start, &fanin);
     bench_report_rate(bench, (double)fanin.receiver.received, span, "messages/s", NULL,
                       bench_rss_peak());
     free(fanin.senders);

@@ -231,8 +231,7 @@ static void run(struct bench *bench) {
                           .copier_count =
                               bench->size < bench->threads ? bench->size : bench->threads};
     pipes.copiers = bench_alloc(pipes.copier_count, sizeof(struct copier));
-    bench_phase(bench, bench->seconds / 4, start_pairs, &pipes);
-    struct bench_span span = bench_phase(bench, bench->seconds, start_pairs, &pipes);
+    struct bench_span span = bench_measure(bench, start_pairs, &pipes);
     double chunks = (double)chunks_of(bench, &pipes);
     double rate = chunks * CHUNK_BYTES / span.seconds;
     double copying = measure_copying(bench, &pipes, AREA_CHUNKS, AREA_CHUNKS);

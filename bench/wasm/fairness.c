@@ -78,8 +78,7 @@ static void start(struct bench *bench, void *arg) {
 
 static void play(struct wasm *wasm, struct player *players) {
     struct bench *bench = wasm->bench;
-    bench_phase(bench, bench->seconds / 4, start, players);
-    struct bench_span span = bench_phase(bench, bench->seconds, start, players);
+    struct bench_span span = bench_measure(bench, start, players);
     struct bench_latency latency = {0};
     double balls = 0;
     for (unsigned i = 0; i < PLAYERS; i++) {
@@ -102,10 +101,7 @@ static void run(struct bench *bench) {
     for (uint64_t i = 0; i < loops; i++) {
         loopers[i] = wasm_spawn_alone(&wasm, 1);
     }
-    struct player *players = bench_alloc(PLAYERS, sizeof(*players));
-    for (unsigned i = 0; i < PLAYERS; i++) {
-        players[i].wasm = &wasm;
-    }
+    struct player *players = wasm_bodies(&wasm, PLAYERS, sizeof(*players));
     play(&wasm, players);
     for (uint64_t i = 0; i < loops; i++) {
         rusm_pid_kill(bench->rt, loopers[i]);

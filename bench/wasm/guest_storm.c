@@ -94,14 +94,12 @@ static void run(struct bench *bench) {
     wasm_open(&wasm, bench, 0);
     if (forks)
         add_template(&wasm);
-    struct spawner *spawners = bench_alloc(bench->threads, sizeof(*spawners));
+    struct spawner *spawners = wasm_bodies(&wasm, bench->threads, sizeof(*spawners));
     for (uint32_t i = 0; i < bench->threads; i++) {
-        spawners[i].wasm = &wasm;
         spawners[i].echo = strcmp(bench->scenario->name, "guest-storm") == 0;
         spawners[i].window = (uint32_t)(bench->size / bench->threads) + 1;
     }
-    bench_phase(bench, bench->seconds / 4, start, spawners);
-    struct bench_span span = bench_phase(bench, bench->seconds, start, spawners);
+    struct bench_span span = bench_measure(bench, start, spawners);
     double spawns = (double)total(bench, spawners) * (forks ? FORKS : 1);
     bench_report_rate(bench, spawns, span, "spawns/s", NULL, 0);
     free(spawners);

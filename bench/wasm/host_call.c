@@ -65,12 +65,8 @@ static void run(struct bench *bench) {
     struct wasm wasm;
     table.bench = bench;
     wasm_open_with(&wasm, bench, 0, &bridge);
-    struct player *players = bench_alloc(bench->size, sizeof(*players));
-    for (uint64_t i = 0; i < bench->size; i++) {
-        players[i].wasm = &wasm;
-    }
-    bench_phase(bench, bench->seconds / 4, start, players);
-    struct bench_span span = bench_phase(bench, bench->seconds, start, players);
+    struct player *players = wasm_bodies(&wasm, bench->size, sizeof(*players));
+    struct bench_span span = bench_measure(bench, start, players);
     double calls = (double)atomic_load_explicit(&table.calls, memory_order_relaxed);
     bench_report_rate(bench, calls, span, "calls/s", NULL, 0);
     free(players);

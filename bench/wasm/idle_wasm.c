@@ -46,9 +46,8 @@ static const struct bench_body nurse_body = {.ops = {.name = "nurse", .step = nu
 
 static void park(struct wasm *wasm, uint64_t count) {
     struct bench *bench = wasm->bench;
-    struct nurse *nurses = bench_alloc(bench->threads, sizeof(*nurses));
+    struct nurse *nurses = wasm_bodies(wasm, bench->threads, sizeof(*nurses));
     for (uint32_t i = 0; i < bench->threads; i++) {
-        nurses[i].wasm = wasm;
         nurses[i].left = count / bench->threads + (i < count % bench->threads);
         bench_spawn(bench, &nurse_body, &nurses[i], RUSM_SPAWN_PINNED);
     }

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "rusm/error.h"
 
@@ -87,6 +88,14 @@ void wasm_close(struct wasm *wasm) {
     wasm->bench->rt = NULL;
     rusm__sandbox_close(wasm->sandbox);
     rusm__hostcall_close(wasm->hostcall);
+}
+
+void *wasm_bodies(struct wasm *wasm, uint64_t count, size_t bytes) {
+    unsigned char *bodies = bench_alloc(count, bytes);
+    for (uint64_t i = 0; i < count; i++) {
+        memcpy(bodies + i * bytes, &wasm, sizeof(wasm));
+    }
+    return bodies;
 }
 
 static rusm_pid spawn(struct wasm *wasm, unsigned which,

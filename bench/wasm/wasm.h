@@ -26,6 +26,10 @@ void wasm_open_with(struct wasm *wasm, struct bench *bench, uint32_t max_instanc
 /* Every guest has ended. Stops the runtime: bench_main's own stop is then one of nothing. */
 void wasm_close(struct wasm *wasm);
 
+/* Bodies of `bytes` each for count processes, zeroed; the first member of each is the wasm. free()
+ * gives them back. */
+void *wasm_bodies(struct wasm *wasm, uint64_t count, size_t bytes);
+
 /* Start guest `which`, watched by the calling process: a DOWN with reference 0. */
 rusm_pid wasm_spawn(struct wasm *wasm, unsigned which, rusm_proc *self);
 /* From the main thread, unwatched. */

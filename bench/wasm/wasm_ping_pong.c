@@ -56,12 +56,8 @@ static void start(struct bench *bench, void *arg) {
 static void run(struct bench *bench) {
     struct wasm wasm;
     wasm_open(&wasm, bench, 0);
-    struct game *games = bench_alloc(bench->size, sizeof(*games));
-    for (uint64_t i = 0; i < bench->size; i++) {
-        games[i].wasm = &wasm;
-    }
-    bench_phase(bench, bench->seconds / 4, start, games);
-    struct bench_span span = bench_phase(bench, bench->seconds, start, games);
+    struct game *games = wasm_bodies(&wasm, bench->size, sizeof(*games));
+    struct bench_span span = bench_measure(bench, start, games);
     double balls = 0;
     for (uint64_t i = 0; i < bench->size; i++) {
         balls += (double)games[i].balls;
