@@ -25,7 +25,7 @@ import sys
 import threading
 import time
 
-from harness import App, same
+from harness import App, Neighbour, same
 
 ROUNDS = int(sys.argv[1])
 LIMIT = 100.0
@@ -66,20 +66,21 @@ def quantile(values, q):
     return sorted(values)[min(int(len(values) * q), len(values) - 1)]
 
 
-class Neighbour(threading.Thread):
-    def __init__(self, node):
-        super().__init__()
-        self.node, self.times, self.over = node, [], False
+class Regular(Neighbour):
+    """One that keeps its connection, so that only the answer is measured."""
 
-    def run(self):
-        connection = self.node.connect()
-        while not self.over:
-            begin = time.monotonic()
-            connection.request("GET", "/hello")
-            same(connection.getresponse().read(), b"Hello from a sandbox of its own.\n")
-            self.times.append(ms(begin))
-            time.sleep(0.001)
-        connection.close()
+    def __init__(self, node):
+        super().__init__(node, "/hello", b"Hello from a sandbox of its own.\n", pause_s=0.001)
+        self.connection = node.connect()
+
+    def ask(self):
+        self.connection.request("GET", self.path)
+        answer = self.connection.getresponse()
+        return answer.status, answer.read()
+
+    def __exit__(self, *_):
+        super().__exit__()
+        self.connection.close()
 
 
 def end_one(node, path, late):
@@ -89,22 +90,21 @@ def end_one(node, path, late):
 
 
 def measure(node, path, at_once=1):
-    neighbour, late, before = Neighbour(node), [], len(node.errors())
-    neighbour.start()
-    for _ in range(ROUNDS if path else 0):
-        askers = [threading.Thread(target=end_one, args=(node, path, late))
-                  for _ in range(at_once)]
-        for asker in askers:
-            asker.start()
-        for asker in askers:
-            asker.join()
-    if not path:
-        time.sleep(ROUNDS * LIMIT / 1000)
-    neighbour.over = True
-    neighbour.join()
+    late, before = [], len(node.errors())
+    with Regular(node) as neighbour:
+        for _ in range(ROUNDS if path else 0):
+            askers = [threading.Thread(target=end_one, args=(node, path, late))
+                      for _ in range(at_once)]
+            for asker in askers:
+                asker.start()
+            for asker in askers:
+                asker.join()
+        if not path:
+            time.sleep(ROUNDS * LIMIT / 1000)
+    same(neighbour.wrong, [], "answers to the neighbour")
     time.sleep(0.1)  # the log is written behind the back of whatever it tells of
     used = [int(t) - LIMIT for t in re.findall(r"has used (\d+) ms", node.errors()[before:])]
-    return late, used, neighbour.times
+    return late, used, [1000 * delay for delay in neighbour.delays]
 
 
 def row(name, late, used, times):

@@ -328,8 +328,8 @@ class Node:
 class Neighbour:
     """Asks for the same page again and again beside whatever else happens."""
 
-    def __init__(self, node, path, wanted):
-        self.node, self.path, self.wanted = node, path, wanted
+    def __init__(self, node, path, wanted, pause_s=0.01):
+        self.node, self.path, self.wanted, self.pause_s = node, path, wanted, pause_s
         self.delays, self.wrong = [], []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
@@ -342,17 +342,21 @@ class Neighbour:
         self._stop.set()
         self._thread.join()
 
+    def ask(self):
+        answer = self.node.get(self.path)
+        return answer.status, answer.body
+
     def _run(self):
         while not self._stop.is_set():
             started = time.monotonic()
             try:
-                answer = self.node.get(self.path)
-                if (answer.status, answer.body) != (200, self.wanted):
-                    self.wrong.append((answer.status, answer.body))
+                answer = self.ask()
+                if answer != (200, self.wanted):
+                    self.wrong.append(answer)
             except (OSError, http.client.HTTPException) as error:
                 self.wrong.append(repr(error))
             self.delays.append(time.monotonic() - started)
-            self._stop.wait(0.01)
+            self._stop.wait(self.pause_s)
 
     def p99_ms(self):
         return sorted(self.delays)[int(len(self.delays) * 0.99)] * 1000
