@@ -279,9 +279,29 @@ static void kv_keeps_its_map_when_it_cannot_grow(void **state) {
 
 /* ---- a full disk ---- */
 
+static bool put(const char *path, const char *line) {
+    int fd = open(path, O_WRONLY);
+    bool done = fd >= 0 && write(fd, line, strlen(line)) == (ssize_t)strlen(line);
+    if (fd >= 0)
+        close(fd);
+    return done;
+}
+
+/* May this process mount? Root may; others may in a name space in which they are root. */
+static bool enter_name_space(void) {
+    char users[64], groups[64];
+    snprintf(users, sizeof users, "0 %u 1", (unsigned)getuid());
+    snprintf(groups, sizeof groups, "0 %u 1", (unsigned)getgid());
+    return unshare(CLONE_NEWNS) == 0 ||
+           (unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0 && put("/proc/self/setgroups", "deny") &&
+            put("/proc/self/uid_map", users) && put("/proc/self/gid_map", groups));
+}
+
 /* A small disk in a name space of this process, which goes away with it. */
 static void mount_disk(const char *disk) {
-    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+    if (!enter_name_space())
+        _exit(NOT_ALLOWED);
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
         mount("rusm-kv-test", disk, "tmpfs", MS_NOSUID | MS_NODEV, "size=3m") < 0)
         _exit(errno == EPERM || errno == EACCES || errno == ENODEV ? NOT_ALLOWED : 1);
 }
@@ -316,13 +336,16 @@ static void fill_a_disk(void) {
     MUST(strstr(error.text, "the disk is full"));
 }
 
-/* Needs the right to mount; without it the file size limit above stands for the full disk. */
+/* Where nobody may mount, not even in a name space of one's own, the file size limit above has to
+ * stand for the full disk. */
 static void kv_reports_a_full_disk(void **state) {
     (void)state;
     assert_int_equal(mkdir(path_of("disk"), 0700), 0);
     int status = run_in_child(fill_a_disk);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == NOT_ALLOWED)
+    if (WIFEXITED(status) && WEXITSTATUS(status) == NOT_ALLOWED) {
+        print_message("a full disk is not tested: this system lets this user mount nothing\n");
         skip();
+    }
     assert_int_equal(status, 0);
 }
 
