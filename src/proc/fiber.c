@@ -245,14 +245,7 @@ int rusm_receive(rusm_proc *self, uint64_t deadline_ns, rusm_msg **out_msg) {
             forget_deadline(self);
             return RUSM_OK;
         }
-        if (rusm__proc_is_doomed(self)) {
-            return exiting(self);
-        }
-        if (is_over(deadline_ns)) {
-            forget_deadline(self);
-            return RUSM_ETIMEDOUT;
-        }
-        int status = wait_until(self, deadline_ns);
+        int status = rusm__fiber_wait(self, deadline_ns);
         if (status) {
             return status;
         }
@@ -331,19 +324,11 @@ int rusm_sleep_until(rusm_proc *self, uint64_t deadline_ns) {
         return RUSM_ESTATE;
     }
     spend(self, RUSM__COST_CALL);
-    for (;;) {
-        if (rusm__proc_is_doomed(self)) {
-            return exiting(self);
-        }
-        if (is_over(deadline_ns)) {
-            forget_deadline(self);
-            return RUSM_OK;
-        }
-        int status = wait_until(self, deadline_ns);
-        if (status) {
-            return status;
-        }
-    }
+    int status;
+    do {
+        status = rusm__fiber_wait(self, deadline_ns);
+    } while (status == RUSM_OK);
+    return status == RUSM_ETIMEDOUT ? RUSM_OK : status;
 }
 
 int rusm_yield(rusm_proc *self) {
