@@ -124,38 +124,43 @@ static int copy_out(const struct rusm__kv_bytes *value, struct rusm__kv_value *o
     return RUSM_OK;
 }
 
+/* Begin a read of one key. RUSM_OK: the value is there until the read ends, which is for the caller
+ * to do; otherwise nothing is left open. */
+static int begin_find(struct rusm__kv_reader *reader, struct rusm__kv_bytes bucket,
+                      struct rusm__kv_bytes key, struct rusm__kv_bytes *out_value,
+                      struct rusm__kv_error *error) {
+    unsigned char name[RUSM__KV_LMDB_KEY_BYTES];
+    size_t name_len;
+    int result = rusm__kv_key_encode(bucket, key, name, &name_len, error);
+    if (result == RUSM_OK)
+        result = rusm__kv_read_begin(reader, error);
+    if (result < 0)
+        return result;
+    result = find(reader, name, name_len, out_value, error);
+    if (result < 0)
+        rusm__kv_read_end(reader);
+    return result;
+}
+
 int rusm__kv_get(struct rusm__kv_reader *reader, struct rusm__kv_bytes bucket,
                  struct rusm__kv_bytes key, struct rusm__kv_value *out_value,
                  struct rusm__kv_error *out_error) {
-    unsigned char name[RUSM__KV_LMDB_KEY_BYTES];
-    size_t name_len;
     struct rusm__kv_bytes value;
     *out_value = (struct rusm__kv_value){0};
-    int result = rusm__kv_key_encode(bucket, key, name, &name_len, out_error);
-    if (result == RUSM_OK)
-        result = rusm__kv_read_begin(reader, out_error);
+    int result = begin_find(reader, bucket, key, &value, out_error);
     if (result < 0)
         return result;
-    result = find(reader, name, name_len, &value, out_error);
-    if (result == RUSM_OK)
-        result = copy_out(&value, out_value, out_error);
+    result = copy_out(&value, out_value, out_error);
     rusm__kv_read_end(reader);
     return result;
 }
 
 int rusm__kv_exists(struct rusm__kv_reader *reader, struct rusm__kv_bytes bucket,
                     struct rusm__kv_bytes key, bool *out_exists, struct rusm__kv_error *out_error) {
-    unsigned char name[RUSM__KV_LMDB_KEY_BYTES];
-    size_t name_len;
     struct rusm__kv_bytes value;
-    *out_exists = false;
-    int result = rusm__kv_key_encode(bucket, key, name, &name_len, out_error);
-    if (result == RUSM_OK)
-        result = rusm__kv_read_begin(reader, out_error);
-    if (result < 0)
-        return result;
-    result = find(reader, name, name_len, &value, out_error);
-    rusm__kv_read_end(reader);
+    int result = begin_find(reader, bucket, key, &value, out_error);
     *out_exists = result == RUSM_OK;
+    if (*out_exists)
+        rusm__kv_read_end(reader);
     return result == RUSM_ENOTFOUND ? RUSM_OK : result;
 }
