@@ -19,11 +19,25 @@ static bool is_reading(const struct rusm__conn *conn) {
     return conn->state == RUSM__CONN_IDLE || conn->state == RUSM__CONN_READING;
 }
 
-static enum rusm__serve_found route(const struct rusm__conn *conn, const char *path, size_t len,
-                                    struct rusm__serve_match *out_match) {
+/* Where a request leads. */
+struct route {
+    const char *path; /* in the reader */
+    size_t path_len;
+    enum rusm__serve_found found;
+    struct rusm__serve_match match; /* if it is found */
+};
+
+/* False: its target is no path, and the client is told so. */
+static bool find_route(struct rusm__conn *conn, struct route *out) {
     const struct rusm__serve_router *router = &conn->listener->router;
     const char *method = rusm__http_method(conn->http);
-    return router->match(router->data, method, strlen(method), path, len, out_match);
+    if (!rusm__http_path(conn->http, &out->path, &out->path_len)) {
+        rusm__conn_refuse(conn, 400);
+        return false;
+    }
+    out->found =
+        router->match(router->data, method, strlen(method), out->path, out->path_len, &out->match);
+    return true;
 }
 
 void rusm__conn_put_reader_back(struct rusm__conn *conn) {
@@ -45,26 +59,20 @@ static void decline_body(struct rusm__conn *conn) {
         conn->http->drop_body = true;
 }
 
-static void answer_unrouted(struct rusm__conn *conn, enum rusm__serve_found found, const char *path,
-                            size_t path_len);
+static void answer_unrouted(struct rusm__conn *conn, const struct route *route);
 
 static void take_head(struct rusm__conn *conn, bool body_has_begun) {
-    struct rusm__serve_match match;
-    const char *path;
-    size_t path_len;
-    if (!rusm__http_path(conn->http, &path, &path_len)) {
-        rusm__conn_refuse(conn, 400);
+    struct route route;
+    if (!find_route(conn, &route))
         return;
-    }
-    enum rusm__serve_found found = route(conn, path, path_len, &match);
-    if (found == RUSM__SERVE_FOUND) {
+    if (route.found == RUSM__SERVE_FOUND) {
         if (conn->http->expects_continue && !body_has_begun)
             rusm__conn_continue(conn);
         return;
     }
     decline_body(conn);
     if (conn->unread)
-        answer_unrouted(conn, found, path, path_len);
+        answer_unrouted(conn, &route);
 }
 
 /* ---- a request ---- */
@@ -82,55 +90,48 @@ static void note_request(struct rusm__conn *conn, const char *path, size_t path_
     rusm__buf_add(&conn->line, path, path_len);
 }
 
-static void answer_unrouted(struct rusm__conn *conn, enum rusm__serve_found found, const char *path,
-                            size_t path_len) {
+static void answer_unrouted(struct rusm__conn *conn, const struct route *route) {
     const struct rusm__serve_router *router = &conn->listener->router;
     struct rusm__buf *extra = &conn->shard->extra;
     rusm__buf_clear(extra);
-    note_request(conn, path, path_len);
-    if (found == RUSM__SERVE_OTHER_METHOD) {
+    note_request(conn, route->path, route->path_len);
+    if (route->found == RUSM__SERVE_OTHER_METHOD) {
         rusm__buf_add_str(extra, "allow: ");
-        router->allow(router->data, path, path_len, extra);
+        router->allow(router->data, route->path, route->path_len, extra);
         rusm__buf_add_str(extra, "\r\n");
     }
     rusm__conn_put_reader_back(conn);
-    if (found == RUSM__SERVE_NO_PATH)
+    if (route->found == RUSM__SERVE_NO_PATH)
         rusm__conn_answer_status(conn, 404, NULL);
     else
         rusm__conn_answer_status(conn, 405, extra->failed ? NULL : rusm__buf_cstr(extra));
 }
 
 /* The step starts the handler; until then nobody else may answer. */
-static void hand_over(struct rusm__conn *conn, const struct rusm__serve_match *match,
-                      const char *path, size_t path_len) {
+static void hand_over(struct rusm__conn *conn, const struct route *route) {
     struct rusm__shard *shard = conn->shard;
-    note_request(conn, path, path_len);
-    int code = rusm__envelope_build(conn->http, match, path, path_len, conn->pid, &shard->envelope,
-                                    &conn->envelope);
+    note_request(conn, route->path, route->path_len);
+    int code = rusm__envelope_build(conn->http, &route->match, route->path, route->path_len,
+                                    conn->pid, &shard->envelope, &conn->envelope);
     rusm__conn_put_reader_back(conn);
     if (code != RUSM_OK) {
         rusm__conn_answer_status(conn, 503, "retry-after: 1\r\n");
         return;
     }
-    conn->target = match->target;
+    conn->target = route->match.target;
     conn->state = RUSM__CONN_READY;
     rusm__shard_wait(shard, conn, conn->input_ended ? RUSM__WAIT_HALF_CLOSED : RUSM__WAIT_HANDLER);
     rusm__proc_wake(shard->runtime, conn->pid);
 }
 
 static void take_request(struct rusm__conn *conn) {
-    struct rusm__serve_match match;
-    const char *path;
-    size_t path_len;
-    if (!rusm__http_path(conn->http, &path, &path_len)) {
-        rusm__conn_refuse(conn, 400);
+    struct route route;
+    if (!find_route(conn, &route))
         return;
-    }
-    enum rusm__serve_found found = route(conn, path, path_len, &match);
-    if (found == RUSM__SERVE_FOUND)
-        hand_over(conn, &match, path, path_len);
+    if (route.found == RUSM__SERVE_FOUND)
+        hand_over(conn, &route);
     else
-        answer_unrouted(conn, found, path, path_len);
+        answer_unrouted(conn, &route);
 }
 
 /* ---- bytes ---- */
