@@ -43,7 +43,7 @@ RUSM_API void rusm_msg_free(rusm_msg *msg);
 /* The bytes of a RUSM_MSG_DATA message; for DOWN and EXIT the reason's text; nothing for STREAM.
  * Borrowed. */
 RUSM_API unsigned char *rusm_msg_data(rusm_msg *msg);
-RUSM_API size_t rusm_msg_len(const rusm_msg *msg);
+RUSM_API size_t rusm_msg_len(const rusm_msg *msg); /* how many bytes those are */
 
 RUSM_API rusm_msg_kind rusm_msg_get_kind(const rusm_msg *msg);
 
@@ -74,6 +74,7 @@ RUSM_API RUSM_MUST_USE int rusm_context_new(const void *data, size_t len,
                                             rusm_context **out_context);
 RUSM_API rusm_context *rusm_context_ref(rusm_context *context); /* returns it; NULL is allowed */
 RUSM_API void rusm_context_unref(rusm_context *context);        /* NULL is allowed */
+/* Its bytes. Borrowed: there as long as a reference is. */
 RUSM_API const unsigned char *rusm_context_data(const rusm_context *context);
 RUSM_API size_t rusm_context_len(const rusm_context *context);
 

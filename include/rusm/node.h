@@ -46,6 +46,7 @@ typedef struct rusm_problem {
     int code;   /* RUSM_E...; RUSM_OK with a text: it went well, and the text is warnings */
     char *text; /* owned, NULL = none; rusm_problem_clear */
 } rusm_problem;
+/* Free the text and set everything to 0. Any thread. */
 RUSM_API void rusm_problem_clear(rusm_problem *problem);
 
 /* Read and validate everything, open the store, compile, register, bind, boot: in this order, so
@@ -73,19 +74,23 @@ RUSM_API size_t rusm_node_stop(rusm_node *node);
 /* Live processes of components: what a stop would end. Any thread. */
 RUSM_API size_t rusm_node_process_count(const rusm_node *node);
 
+/* What its processes run on: for spawns, sends and lists of the program's own. Borrowed; it is
+ * stopped by rusm_node_stop and by nobody else. */
 RUSM_API rusm_runtime *rusm_node_runtime(rusm_node *node);
 
 /* How often core modules have called `rusm.notify`, the raw ABI's way to say that work was done.
  * Any thread. */
 RUSM_API uint64_t rusm_node_notifications(const rusm_node *node);
 
-/* Names of the components, in order. Valid as long as the node. */
+/* Names of the components, in order: those that are kept running, and those that wait to be asked
+ * for. Valid as long as the node. NULL: the index is too large. */
 RUSM_API size_t rusm_node_resident_count(const rusm_node *node);
 RUSM_API const char *rusm_node_resident_name(const rusm_node *node, size_t index);
 RUSM_API size_t rusm_node_on_demand_count(const rusm_node *node);
 RUSM_API const char *rusm_node_on_demand_name(const rusm_node *node, size_t index);
 
-/* Listeners that are bound. */
+/* Listeners that are bound. The texts are valid as long as the node; NULL: the index is too large.
+ */
 typedef struct rusm_node_endpoint {
     const char *name; /* the component, or "routes" */
     const char *url;  /* "http://127.0.0.1:8080", with the real port */
