@@ -76,6 +76,7 @@ struct rusm__calls {
     bool wake_is_set;
     /* the ledger: what the guest makes the host hold */
     uint32_t supervisors; /* that it started; they end with it */
+    uint64_t supervised;  /* children that these know, up or down */
     uint32_t monitors;    /* DOWNs that are still to come */
     uint32_t front_count; /* messages that unstash put in front of the mailbox */
     uint64_t front_bytes; /* and their weight */

@@ -12,7 +12,9 @@ static uint64_t sum(const struct rusm__guest *guest) {
            calls->timers.bytes + (uint64_t)calls->timers.count * RUSM__WEIGHT_TIMER +
            (uint64_t)calls->words * RUSM__WEIGHT_WORD +
            (uint64_t)calls->monitors * RUSM__WEIGHT_MONITOR +
-           (uint64_t)calls->streams.count * RUSM__WEIGHT_STREAM_END + calls->outbox.bytes;
+           (uint64_t)calls->streams.count * RUSM__WEIGHT_STREAM_END +
+           (uint64_t)calls->supervisors * RUSM__WEIGHT_SUPERVISOR +
+           calls->supervised * RUSM__WEIGHT_SUPERVISED + calls->outbox.bytes;
 }
 
 static uint64_t written(struct rusm__guest *guest) {

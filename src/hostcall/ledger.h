@@ -2,9 +2,10 @@
 /* The ledger: what the host holds for a guest besides its linear memory, bounded by `max-host-mb`.
  *
  * Only a guest's own acts are on it: its stack and tables, what it stashed, its timers with their
- * messages, names and tags, monitors, streams with what it wrote and nobody has read, and what it
- * sent that waits for room. Mail that others send is not, so that nobody else can end it. Every
- * entry is a count that is kept anyway; the sum is made when something is to be added. */
+ * messages, names and tags, monitors, supervisors with what they know of their children, streams
+ * with what it wrote and nobody has read, and what it sent that waits for room. Mail that others
+ * send is not, so that nobody else can end it. Every entry is a count that is kept anyway; the sum
+ * is made when something is to be added. */
 #ifndef RUSM__HOSTCALL_LEDGER_H
 #define RUSM__HOSTCALL_LEDGER_H
 
@@ -29,6 +30,8 @@ enum {
     RUSM__WEIGHT_WORD = 512,
     RUSM__WEIGHT_MONITOR = 256,
     RUSM__WEIGHT_STREAM_END = 2048,
+    RUSM__WEIGHT_SUPERVISOR = 4096,
+    RUSM__WEIGHT_SUPERVISED = 512, /* a child, up or down */
 };
 
 #endif

@@ -2,8 +2,9 @@
 /* actor: supervise. A native supervisor whose children are guests, linked to the guest that asked:
  * it ends with it, in whatever way, and takes it along when it gives up.
  *
- * Children count against the asker's max-children, as if it had spawned them; so do the supervisors
- * themselves, which are processes too. */
+ * Children that are up count against the asker's max-children, as if it had spawned them; so do the
+ * supervisors themselves, which are processes too. What a supervisor knows of its children stays
+ * while they are down, so it is on the asker's ledger. */
 #include "hostcall/hostcall_impl.h"
 
 #include <string.h>
@@ -171,6 +172,11 @@ uint32_t rusm__actor_supervise(struct rusm__guest *guest, uint32_t strategy,
     if (max_restarts > RUSM_RESTARTS_MAX)
         return refuse(out_error, "cannot supervise: max-restarts is at most %u, or 0 for no limit",
                       RUSM_RESTARTS_MAX);
+    if (!rusm__ledger_fits(guest, RUSM__WEIGHT_SUPERVISOR + count * RUSM__WEIGHT_SUPERVISED))
+        return refuse(out_error,
+                      "cannot supervise: no more supervisors and children fit into `max-host-mb` "
+                      "under [capabilities.%s]",
+                      profile->name);
     struct plan plan;
     if (!make_plan(guest, children, count, &plan, out_error))
         return RUSM__CALL_NONE;
@@ -180,5 +186,6 @@ uint32_t rusm__actor_supervise(struct rusm__guest *guest, uint32_t strategy,
     if (code < 0)
         return refuse(out_error, "cannot supervise: %s", rusm_error_text(code));
     calls->supervisors++;
+    calls->supervised += count;
     return RUSM__CALL_OK;
 }

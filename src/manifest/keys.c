@@ -419,7 +419,8 @@ static const struct rusm__key capability[] = {
     [RUSM__CAPABILITY_MAX_HOST_MB] =
         LIMIT("max-host-mb", max_host_mb, 1, 4096,
               "MiB that the host may hold for the process because of its own acts: stack, tables, "
-              "stash, timers, names, monitors, streams, messages that wait for room."),
+              "stash, timers, names, monitors, supervisors and what they know of their children, "
+              "streams, messages that wait for room."),
     [RUSM__CAPABILITY_MAX_MESSAGE_BYTES] =
         LIMIT("max-message-bytes", max_message_bytes, 1, GIB,
               "Bytes of one message that the guest sends; a longer one traps it."),

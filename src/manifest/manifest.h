@@ -151,7 +151,7 @@ struct rusm__limits {
     uint32_t max_children; /* alive at once */
     uint32_t max_names;    /* names and tags together */
     uint32_t max_timers;   /* armed at once */
-    uint32_t max_streams;  /* 0: no limit */
+    uint32_t max_streams;  /* ends of byte streams; at least 1 */
 };
 
 enum rusm__preopen_key {

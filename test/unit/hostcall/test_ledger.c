@@ -124,6 +124,45 @@ static void names_that_do_not_fit_are_refused(void **state) {
     world_expect_log(w, "no name is registered");
 }
 
+/* A supervisor stays as long as the guest, and so does what it knows of children that are down. */
+static void supervisors_that_do_not_fit_are_refused(void **state) {
+    struct world *w = *state;
+    w->profile.max_children = 1000;
+    rusm_pid pid = world_run(w, "a",
+                             RUN("(local $n i32) (call $hello)"
+                                 "(loop"
+                                 " (call $supervise (i32.const 0) (i32.const 8192) (i32.const 0)"
+                                 "  (i32.const 0) (i32.const 0) (i32.const 1024))"
+                                 " (local.set $n (i32.add (local.get $n) (i32.const 1)))"
+                                 " (br_if 0 (i32.eqz (i32.load8_u (i32.const 1024)))))"
+                                 "(call $say_u32 (local.get $n)) (call $say_spawn_error)"));
+    assert_in_range(world_u64(w), 80, 140);
+    world_expect(w, "cannot supervise: no more supervisors and children fit into `max-host-mb` "
+                    "under [capabilities.test]");
+    world_expect_end(w, pid, RUSM_EXIT_NORMAL);
+}
+
+static void more_children_than_fit_are_refused_at_once(void **state) {
+    struct world *w = *state;
+    w->profile.max_children = 2000;
+    rusm_pid pid = world_run(
+        w, "a",
+        RUN("(local $at i32) (call $hello) (local.set $at (i32.const 8192))"
+            "(loop" /* 1,500 times the name "a" */
+            " (i32.store (local.get $at) (i32.const 4096))"
+            " (i32.store offset=4 (local.get $at) (i32.const 1))"
+            " (local.set $at (i32.add (local.get $at) (i32.const 8)))"
+            " (br_if 0 (i32.lt_u (local.get $at) (i32.const 20192))))"
+            "(call $supervise (i32.const 0) (i32.const 8192) (i32.const 1500) (i32.const 0)"
+            " (i32.const 0) (i32.const 1024))"
+            "(call $say_u32 (i32.load8_u (i32.const 1024))) (call $say_spawn_error)")
+            DATA(4096, "a"));
+    world_expect_u64(w, 1);
+    world_expect(w, "cannot supervise: no more supervisors and children fit into `max-host-mb` "
+                    "under [capabilities.test]");
+    world_expect_end(w, pid, RUSM_EXIT_NORMAL);
+}
+
 /* What others send is theirs: it fills the mailbox, and nobody is ended by it. */
 static void mail_of_others_is_not_on_it(void **state) {
     struct world *w = *state;
@@ -163,6 +202,8 @@ int main(void) {
         ledger_test(what_is_too_much_ends_its_guest),
         ledger_test(a_start_whose_tables_do_not_fit_names_the_limit),
         ledger_test(names_that_do_not_fit_are_refused),
+        ledger_test(supervisors_that_do_not_fit_are_refused),
+        ledger_test(more_children_than_fit_are_refused_at_once),
         ledger_test(mail_of_others_is_not_on_it),
         ledger_test(room_comes_back),
     };
