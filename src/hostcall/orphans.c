@@ -6,8 +6,11 @@
 #include "base/log.h"
 #include "base/mem.h"
 
+#define SWEEP_PAUSE_NS (100 * RUSM__MS) /* between two looks at all of them */
+#define TELL_PAUSE_NS  RUSM__SECOND
+
 void rusm__orphans_init(struct rusm__orphans *orphans, rusm_runtime *runtime) {
-    orphans->runtime = runtime;
+    *orphans = (struct rusm__orphans){.runtime = runtime};
     pthread_mutex_init(&orphans->lock, NULL);
 }
 
@@ -40,10 +43,10 @@ void rusm__orphans_fini(struct rusm__orphans *orphans) {
 }
 
 /* How many of a bucket are for `to`; those that have fired since are taken out on the way. */
-static size_t count_locked(struct rusm__orphans *orphans, rusm_pid to) {
-    uint64_t now = rusm__clock_ns();
+static size_t count_locked(struct rusm__orphans *orphans, struct rusm__orphan **bucket, rusm_pid to,
+                           uint64_t now) {
     size_t count = 0;
-    struct rusm__orphan **where = bucket_of(orphans, to);
+    struct rusm__orphan **where = bucket;
     while (*where) {
         if ((*where)->deadline_ns <= now) {
             remove_at(orphans, where);
@@ -55,22 +58,46 @@ static size_t count_locked(struct rusm__orphans *orphans, rusm_pid to) {
     return count;
 }
 
+/* Nobody tells of a timer that fires, so at the node's bound it is to be seen how many are left;
+ * that costs a millisecond or so, and is worth it once in a while only. */
+static bool is_full_locked(struct rusm__orphans *orphans, uint64_t now) {
+    if (get_count(orphans) < RUSM__ORPHANS_PER_NODE)
+        return false;
+    if (now < orphans->next_sweep_ns)
+        return true;
+    orphans->next_sweep_ns = now + SWEEP_PAUSE_NS;
+    for (size_t i = 0; i < RUSM__ORPHANS_BUCKETS; i++)
+        (void)count_locked(orphans, &orphans->buckets[i], 0, now);
+    return get_count(orphans) >= RUSM__ORPHANS_PER_NODE;
+}
+
+static void tell_locked(struct rusm__orphans *orphans, rusm_pid to, size_t there, uint64_t now) {
+    orphans->untold++;
+    if (now < orphans->next_tell_ns)
+        return;
+    rusm__log(RUSM__LOG_WARN, "rusm", "timer",
+              "a timer to #%llu is cancelled with its setter, as were %zu since this was said "
+              "last: %zu more wait for it, %zu in all",
+              (unsigned long long)to, orphans->untold - 1, there, get_count(orphans));
+    orphans->next_tell_ns = now + TELL_PAUSE_NS;
+    orphans->untold = 0;
+}
+
 static bool keep_locked(struct rusm__orphans *orphans, rusm_pid to, rusm_timer timer,
                         uint64_t deadline_ns) {
     /* Under the lock: a target that ends after this look finds the orphan below. */
     if (!rusm_pid_is_alive(orphans->runtime, to))
         return false;
-    size_t there = count_locked(orphans, to);
-    if (there >= RUSM__ORPHANS_PER_TARGET || get_count(orphans) >= RUSM__ORPHANS_PER_NODE) {
-        rusm__log(RUSM__LOG_WARN, "rusm", "timer",
-                  "a timer to #%llu is cancelled with its setter: %zu more wait for it, %zu in all",
-                  (unsigned long long)to, there, get_count(orphans));
+    uint64_t now = rusm__clock_ns();
+    struct rusm__orphan **bucket = bucket_of(orphans, to);
+    size_t there = count_locked(orphans, bucket, to, now);
+    if (there >= RUSM__ORPHANS_PER_TARGET || is_full_locked(orphans, now)) {
+        tell_locked(orphans, to, there, now);
         return false;
     }
     struct rusm__orphan *orphan = rusm__mem_try_alloc(sizeof(*orphan));
     if (!orphan)
         return false;
-    struct rusm__orphan **bucket = bucket_of(orphans, to);
     *orphan = (struct rusm__orphan){
         .next = *bucket, .to = to, .timer = timer, .deadline_ns = deadline_ns};
     *bucket = orphan;

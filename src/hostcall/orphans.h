@@ -34,14 +34,18 @@ struct rusm__orphans {
     rusm_runtime *runtime;
     _Atomic size_t count; /* written under the lock, read without it */
     pthread_mutex_t lock;
-    struct rusm__orphan *buckets[RUSM__ORPHANS_BUCKETS]; /* by target; guarded by lock */
+    /* guarded by lock */
+    struct rusm__orphan *buckets[RUSM__ORPHANS_BUCKETS]; /* by target */
+    uint64_t next_sweep_ns;                              /* not all of them before this */
+    uint64_t next_tell_ns;                               /* no line in the log before this */
+    size_t untold;                                       /* cancelled since the last line */
 };
 
 void rusm__orphans_init(struct rusm__orphans *orphans, rusm_runtime *runtime);
 void rusm__orphans_fini(struct rusm__orphans *orphans); /* the runtime has stopped */
 
 /* The setter of an armed timer has ended: keep it, or cancel it if its target is dead or a bound is
- * reached (told in the log, once in a while). */
+ * reached (told in the log, at most once a second). */
 void rusm__orphans_adopt(struct rusm__orphans *orphans, rusm_pid to, rusm_timer timer,
                          uint64_t deadline_ns);
 

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/* Timers that outlived their setters: kept within bounds, which those that have fired do not fill.
+ */
+#include "world.h"
+
+#include "hostcall/orphans.h"
+
+#define HOUR_NS (3600ull * RUSM__SECOND)
+
+static struct rusm__orphans orphans;
+
+static int setup(void **state) {
+    world_setup(state);
+    rusm__orphans_init(&orphans, ((struct world *)*state)->runtime);
+    return 0;
+}
+
+static int teardown(void **state) {
+    rusm__orphans_fini(&orphans);
+    return world_teardown(state);
+}
+
+#define orphans_test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+static rusm_step wait_for_ever(rusm_proc *self, void *body) {
+    (void)body;
+    for (rusm_msg *msg = rusm_proc_receive(self); msg; msg = rusm_proc_receive(self))
+        rusm_msg_free(msg);
+    return RUSM_STEP_WAIT;
+}
+
+static void drop_nothing(void *body) {
+    (void)body;
+}
+
+static rusm_pid start_target(struct world *w) {
+    static const rusm_body_ops ops = {
+        .name = "target", .step = wait_for_ever, .drop = drop_nothing};
+    rusm_spawn_options options = {.size = sizeof(options), .ops = &ops, .body = w};
+    rusm_pid pid;
+    assert_int_equal(rusm_proc_spawn(w->runtime, &options, &pid), RUSM_OK);
+    return pid;
+}
+
+static rusm_timer arm(struct world *w, rusm_pid to, uint64_t deadline_ns) {
+    rusm_msg *msg;
+    rusm_timer timer;
+    assert_int_equal(rusm_msg_copy("late", 4, &msg), RUSM_OK);
+    assert_int_equal(rusm_timer_send(w->runtime, deadline_ns, to, msg, &timer), RUSM_OK);
+    return timer;
+}
+
+/* 0 is no timer, so cancelling it does nothing: for those that only take places. */
+static void fill(rusm_pid to, size_t count, uint64_t deadline_ns) {
+    for (size_t i = 0; i < count; i++)
+        rusm__orphans_adopt(&orphans, to, 0, deadline_ns);
+}
+
+static void a_timer_ends_with_its_target(void **state) {
+    struct world *w = *state;
+    rusm_pid target = start_target(w), other = start_target(w);
+    uint64_t deadline_ns = rusm__clock_ns() + HOUR_NS;
+    rusm_timer its = arm(w, target, deadline_ns), others = arm(w, other, deadline_ns);
+    rusm__orphans_adopt(&orphans, target, its, deadline_ns);
+    rusm__orphans_adopt(&orphans, other, others, deadline_ns);
+    rusm__orphans_target_ended(&orphans, target);
+    assert_int_equal(orphans.count, 1);
+    assert_false(rusm_timer_cancel(w->runtime, its));
+    assert_true(rusm_timer_cancel(w->runtime, others));
+}
+
+static void a_target_keeps_so_many_and_the_log_says_it_once(void **state) {
+    struct world *w = *state;
+    rusm_pid target = start_target(w);
+    uint64_t deadline_ns = rusm__clock_ns() + HOUR_NS;
+    fill(target, RUSM__ORPHANS_PER_TARGET, deadline_ns);
+    uint64_t begun_ns = rusm__clock_ns();
+    rusm_timer one_more = arm(w, target, deadline_ns);
+    rusm__orphans_adopt(&orphans, target, one_more, deadline_ns);
+    assert_false(rusm_timer_cancel(w->runtime, one_more)); /* it was already */
+    fill(target, 500, deadline_ns);
+    uint64_t seconds = (rusm__clock_ns() - begun_ns) / RUSM__SECOND;
+    assert_int_equal(orphans.count, RUSM__ORPHANS_PER_TARGET);
+    assert_in_range(world_log_count(w, "is cancelled with its setter"), 1, 1 + seconds);
+}
+
+/* Enough of them to reach the node's bound fire; the next one finds room all the same. */
+static void those_that_have_fired_leave_room(void **state) {
+    enum { TARGETS = RUSM__ORPHANS_PER_NODE / RUSM__ORPHANS_PER_TARGET };
+    struct world *w = *state;
+    uint64_t soon_ns = rusm__clock_ns() + RUSM__SECOND / 2;
+    for (int i = 0; i < TARGETS; i++)
+        fill(start_target(w), RUSM__ORPHANS_PER_TARGET, soon_ns);
+    while (rusm__clock_ns() <= soon_ns)
+        usleep(10000);
+    rusm_pid target = start_target(w);
+    rusm_timer timer = arm(w, target, soon_ns + HOUR_NS);
+    rusm__orphans_adopt(&orphans, target, timer, soon_ns + HOUR_NS);
+    assert_int_equal(orphans.count, 1);
+    assert_true(rusm_timer_cancel(w->runtime, timer));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        orphans_test(a_timer_ends_with_its_target),
+        orphans_test(a_target_keeps_so_many_and_the_log_says_it_once),
+        orphans_test(those_that_have_fired_leave_room),
+    };
+    world_silence();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
