@@ -213,6 +213,8 @@ static void start_fetch_locked(struct rusm__bundles *bundles, struct rusm__load 
     struct rusm__fetch *fetch = NULL;
     struct rusm__buf error;
     rusm__buf_init(&error);
+    bundles->fetch_count++;
+    load->holds_fetch = true;
     rusm__list_push_back(&bundles->fetching, &load->queued);
     bundles->active = NULL;
     pthread_mutex_unlock(&bundles->lock);
@@ -238,20 +240,29 @@ static void end_fetches_locked(struct rusm__bundles *bundles) {
 
 /* ---- the loop ---- */
 
-/* Nobody waits for it any more: nothing is fetched or compiled. */
-static bool is_unwanted_locked(struct rusm__bundles *bundles, struct rusm__load *load) {
-    if (!rusm__list_is_empty(&load->waiters) && !bundles->closing)
-        return false;
-    rusm__load_free_locked(bundles, load);
-    return true;
+/* Does anybody still wait for it? Otherwise nothing is fetched or compiled. */
+static bool is_wanted_locked(const struct rusm__bundles *bundles, const struct rusm__load *load) {
+    return !rusm__list_is_empty(&load->waiters) && !bundles->closing;
 }
 
+static bool is_to_fetch(const struct rusm__load *load) {
+    return is_url(load) && !load->is_fetched;
+}
+
+/* The next one that something can be done for. Those with bytes, which give back their place among
+ * the fetched when they are freed, stand before those that wait for such a place. */
 static struct rusm__load *take_locked(struct rusm__bundles *bundles) {
-    struct rusm__list *node;
-    while ((node = rusm__list_pop_front(&bundles->queue))) {
+    struct rusm__list *next;
+    for (struct rusm__list *node = bundles->queue.next; node != &bundles->queue; node = next) {
         struct rusm__load *load = rusm__list_entry(node, struct rusm__load, queued);
-        if (!is_unwanted_locked(bundles, load))
+        bool is_wanted = is_wanted_locked(bundles, load);
+        next = node->next;
+        if (is_wanted && is_to_fetch(load) && bundles->fetch_count >= RUSM__FETCHES_MAX)
+            continue;
+        rusm__list_unlink(node);
+        if (is_wanted)
             return load;
+        rusm__load_free_locked(bundles, load);
     }
     return NULL;
 }
@@ -273,7 +284,7 @@ void *rusm__bundles_work(void *arg) {
         uint64_t due_ns;
         expire_locked(bundles, &due_ns);
         bundles->active = take_locked(bundles);
-        if (bundles->active && is_url(bundles->active) && !bundles->active->is_fetched) {
+        if (bundles->active && is_to_fetch(bundles->active)) {
             start_fetch_locked(bundles, bundles->active);
         } else if (bundles->active) {
             struct rusm__load *load = bundles->active;

@@ -39,6 +39,7 @@ static void fail(struct rusm__bundle_call *call, const char *text, size_t len) {
 void rusm__load_free_locked(struct rusm__bundles *bundles, struct rusm__load *load) {
     bundles->load_count--;
     bundles->load_bytes -= load->first_len;
+    bundles->fetch_count -= load->holds_fetch;
     rusm__fetch_free(load->fetch);
     rusm__mem_free(load->body);
     rusm__mem_free(load->why);

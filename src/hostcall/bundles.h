@@ -30,6 +30,9 @@ struct rusm__kv_reader;
 enum { RUSM__LOADS_MAX = 256 };
 #define RUSM__LOADS_MAX_BYTES ((size_t)64 << 20) /* of inline sources that wait */
 
+/* URLs that are fetched at once, or were and wait to be compiled: 256 MiB of bytes at most. */
+enum { RUSM__FETCHES_MAX = 16 };
+
 enum { RUSM__BUNDLE_NAME_BYTES = 2048 }; /* of a source that names a place */
 
 enum rusm__bundle_place {
@@ -79,11 +82,12 @@ struct rusm__bundles {
     pthread_mutex_t lock;
     pthread_cond_t work; /* on the monotonic clock */
     struct rusm__bundle_table table;
-    struct rusm__list queue;    /* of loads, the oldest first */
+    struct rusm__list queue; /* of loads: those with fetched bytes, then the others as they came */
     struct rusm__list fetching; /* loads that the reactor will bring back into the queue */
     struct rusm__load *active;  /* the one that the thread has taken */
     size_t load_count;
     size_t load_bytes;
+    size_t fetch_count; /* loads that hold one of RUSM__FETCHES_MAX */
     bool closing;
     uint64_t compiled; /* how many, for tests and people */
 };

@@ -13,6 +13,7 @@ struct rusm__load {
     struct rusm__list waiters;
     struct rusm__fetch *fetch; /* NULL: not started, or called off */
     bool is_fetched, is_off;
+    bool holds_fetch;    /* counted in fetch_count, until it is freed */
     unsigned char *body; /* what was fetched, owned; NULL: `why` says why not */
     size_t body_len;
     char *why;

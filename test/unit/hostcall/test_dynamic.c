@@ -4,6 +4,7 @@
 
 #include <time.h>
 
+#include "hostcall/bundles.h"
 #include "kv/kv.h"
 
 #include "server.h"
@@ -457,6 +458,50 @@ static void askers_may_die_while_it_is_fetched(void **state) {
     server_stop(&server);
 }
 
+static int listen_anywhere(int *out_port) {
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof(at);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, len), 0);
+    assert_int_equal(listen(fd, 64), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+    *out_port = ntohs(at.sin_port);
+    return fd;
+}
+
+/* The next client within so many milliseconds; -1: there is none. */
+static int next_client(int listener, int ms) {
+    struct pollfd poll_fd = {.fd = listener, .events = POLLIN};
+    return poll(&poll_fd, 1, ms) > 0 ? accept(listener, NULL, NULL) : -1;
+}
+
+/* Each may hold 16 MiB of memory, so the others wait. */
+static void only_so_many_are_fetched_at_once(void **state) {
+    struct world *w = *state;
+    int port, clients[RUSM__FETCHES_MAX], listener = listen_anywhere(&port);
+    char url[64];
+    list_local_hosts(w);
+    add_template(w, "tpl", false);
+    struct rusm__component *asker = world_guest(w, "asker", asker_body);
+    for (int i = 0; i < RUSM__FETCHES_MAX + 2; i++) {
+        snprintf(url, sizeof(url), "http://127.0.0.1:%d/%d", port, i);
+        world_send_text(w, world_start(w, asker), url);
+    }
+    for (int i = 0; i < RUSM__FETCHES_MAX; i++) {
+        clients[i] = next_client(listener, WORLD_PATIENCE_S * 1000);
+        assert_true(clients[i] >= 0);
+    }
+    assert_int_equal(next_client(listener, 300), -1);
+    for (int i = 0; i < 2; i++) { /* one fails, one more begins */
+        close(clients[i]);
+        clients[i] = next_client(listener, WORLD_PATIENCE_S * 1000);
+        assert_true(clients[i] >= 0);
+    }
+    for (int i = 0; i < RUSM__FETCHES_MAX; i++)
+        close(clients[i]);
+    close(listener);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         dynamic_test(inline_text_is_compiled_once_and_runs),
@@ -479,6 +524,7 @@ int main(void) {
         dynamic_test(what_a_url_does_not_give_is_an_error),
         dynamic_test(this_machine_must_be_listed),
         dynamic_test(askers_may_die_while_it_is_fetched),
+        dynamic_test(only_so_many_are_fetched_at_once),
     };
     return cmocka_run_group_tests(tests, stored_group_setup, stored_group_teardown);
 }
