@@ -79,8 +79,8 @@ static void *door_main(void *arg) {
         if (fd >= 0) {
             serve(door, fd);
             close(fd);
-        } else if (errno == EMFILE || errno == ENFILE) {
-            poll(&fds[1], 1, 100); /* the caller stays in the queue; do not spin meanwhile */
+        } else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+            poll(&fds[1], 1, 100); /* no descriptor, no memory: the caller stays; do not spin */
         }
     }
 }

@@ -202,17 +202,24 @@ static bool next_key(const struct rusm__buf *body, size_t *at, struct rusm__kv_b
     return true;
 }
 
+/* Where a list goes on. */
+struct onward {
+    bool is_set;
+    size_t len;
+    unsigned char key[RUSM__KV_MAX_KEY_BYTES];
+};
+
 /* Shows the keys of a page; the one that leads on is copied. False: the visitor has enough. */
 static bool show_page(const struct rusm__door_answer *answer, rusm_store_visit visit, void *arg,
-                      unsigned char after[RUSM__KV_MAX_KEY_BYTES], size_t *out_after_len) {
+                      struct onward *onward) {
     struct rusm__kv_bytes key;
     size_t at = 0;
-    *out_after_len = 0;
+    onward->is_set = false;
     while (next_key(&answer->body, &at, &key)) {
-        bool leads_on = answer->found && at == answer->body.len;
-        if (leads_on) {
-            memcpy(after, key.ptr, key.len);
-            *out_after_len = key.len;
+        onward->is_set = answer->found && at == answer->body.len;
+        if (onward->is_set) {
+            memcpy(onward->key, key.ptr, key.len);
+            onward->len = key.len;
         } else if (!visit(arg, (const char *)key.ptr, key.len)) {
             return false;
         }
@@ -222,20 +229,21 @@ static bool show_page(const struct rusm__door_answer *answer, rusm_store_visit v
 
 int rusm_store_list(rusm_store *store, const char *bucket, rusm_store_visit visit, void *arg,
                     rusm_problem *problem) {
-    unsigned char after[RUSM__KV_MAX_KEY_BYTES];
+    struct onward onward;
     struct rusm__door_ask ask = {.op = RUSM__DOOR_KEYS, .bucket = text(bucket)};
     bool more = true;
     while (more) {
         struct rusm__door_answer answer;
-        size_t after_len = 0;
         int code = call(store, &ask, &answer, problem);
         if (code == RUSM_OK)
-            more = show_page(&answer, visit, arg, after, &after_len) && answer.found;
+            more = show_page(&answer, visit, arg, &onward) && answer.found;
         rusm__buf_fini(&answer.body);
+        if (code == RUSM_OK && more && !onward.is_set) /* it would begin anew for ever */
+            code = tell(problem, RUSM_EIO, "the node's answer cannot be read");
         if (code < 0)
             return code;
         ask.has_after = true;
-        ask.key = (struct rusm__kv_bytes){.ptr = after, .len = after_len};
+        ask.key = (struct rusm__kv_bytes){.ptr = onward.key, .len = onward.len};
     }
     return RUSM_OK;
 }

@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: MIT
 """`rusm kv`, beside a running node and without one."""
 import contextlib
+import fcntl
 import os
 import pathlib
 import socket
 import stat
 import subprocess
+import threading
 
 from harness import BIN, PATIENCE, App, case, contains, eventually, main, same
 from killing import APP
@@ -178,6 +180,27 @@ def callers_that_misbehave_hold_nobody_up():
             silent.connect(path)
             node.stop()
         eventually(lambda: not os.path.exists(path), "the socket is gone")
+
+
+def answer_in_a_nodes_place(listener, answer):
+    """To whatever is asked, until nobody asks any more."""
+    with listener.accept()[0] as caller:
+        while caller.recv(4096):
+            caller.sendall(answer)
+
+
+@case
+def a_list_that_leads_nowhere_is_an_error():
+    """What answers says that there is more, and not from where on."""
+    with idle_app() as app:
+        same(kv(app, "set", "b/k", "-", stdin=b"v")[0], 0)
+        with open(store_path(app), "rb") as held, socket.socket(socket.AF_UNIX) as listener:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            listener.bind(f"{store_path(app)}-sock")
+            listener.listen()
+            threading.Thread(target=answer_in_a_nodes_place, daemon=True,
+                             args=(listener, b"RKV1" + bytes(4) + b"\1" + bytes(7))).start()
+            same(kv(app, "list", "b"), (1, b"", b"kv failed: the node's answer cannot be read\n"))
 
 
 @case
