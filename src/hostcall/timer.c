@@ -39,7 +39,10 @@ void rusm__timers_end(struct rusm__guest *guest) {
     for (uint32_t i = 0; i < timers->count; i++) {
         const struct rusm__guest_timer *timer = &timers->items[i];
         if (is_armed(timer, now))
-            rusm__orphans_adopt(orphans, timer->to, timer->timer, timer->deadline_ns);
+            rusm__orphans_adopt(orphans, &(struct rusm__orphan){.to = timer->to,
+                                                                .timer = timer->timer,
+                                                                .deadline_ns = timer->deadline_ns,
+                                                                .bytes = timer->weight});
     }
     rusm__mem_free(timers->items);
     rusm__orphans_target_ended(orphans, guest->pid);

@@ -50,10 +50,16 @@ static rusm_timer arm(struct world *w, rusm_pid to, uint64_t deadline_ns) {
     return timer;
 }
 
+static void adopt(rusm_pid to, rusm_timer timer, uint64_t deadline_ns, uint64_t bytes) {
+    rusm__orphans_adopt(&orphans,
+                        &(struct rusm__orphan){
+                            .to = to, .timer = timer, .deadline_ns = deadline_ns, .bytes = bytes});
+}
+
 /* 0 is no timer, so cancelling it does nothing: for those that only take places. */
 static void fill(rusm_pid to, size_t count, uint64_t deadline_ns) {
     for (size_t i = 0; i < count; i++)
-        rusm__orphans_adopt(&orphans, to, 0, deadline_ns);
+        adopt(to, 0, deadline_ns, 4);
 }
 
 static void a_timer_ends_with_its_target(void **state) {
@@ -61,8 +67,8 @@ static void a_timer_ends_with_its_target(void **state) {
     rusm_pid target = start_target(w), other = start_target(w);
     uint64_t deadline_ns = rusm__clock_ns() + HOUR_NS;
     rusm_timer its = arm(w, target, deadline_ns), others = arm(w, other, deadline_ns);
-    rusm__orphans_adopt(&orphans, target, its, deadline_ns);
-    rusm__orphans_adopt(&orphans, other, others, deadline_ns);
+    adopt(target, its, deadline_ns, 4);
+    adopt(other, others, deadline_ns, 4);
     rusm__orphans_target_ended(&orphans, target);
     assert_int_equal(orphans.count, 1);
     assert_false(rusm_timer_cancel(w->runtime, its));
@@ -76,7 +82,7 @@ static void a_target_keeps_so_many_and_the_log_says_it_once(void **state) {
     fill(target, RUSM__ORPHANS_PER_TARGET, deadline_ns);
     uint64_t begun_ns = rusm__clock_ns();
     rusm_timer one_more = arm(w, target, deadline_ns);
-    rusm__orphans_adopt(&orphans, target, one_more, deadline_ns);
+    adopt(target, one_more, deadline_ns, 4);
     assert_false(rusm_timer_cancel(w->runtime, one_more)); /* it was already */
     fill(target, 500, deadline_ns);
     uint64_t seconds = (rusm__clock_ns() - begun_ns) / RUSM__SECOND;
@@ -95,9 +101,28 @@ static void those_that_have_fired_leave_room(void **state) {
         usleep(10000);
     rusm_pid target = start_target(w);
     rusm_timer timer = arm(w, target, soon_ns + HOUR_NS);
-    rusm__orphans_adopt(&orphans, target, timer, soon_ns + HOUR_NS);
+    adopt(target, timer, soon_ns + HOUR_NS, 4);
     assert_int_equal(orphans.count, 1);
     assert_true(rusm_timer_cancel(w->runtime, timer));
+}
+
+/* The messages stay in memory until their time has come, so they are counted, too. */
+static void large_messages_fill_it_sooner(void **state) {
+    enum { LARGE = 16 << 20, EACH = RUSM__ORPHANS_BYTES_PER_TARGET / LARGE };
+    struct world *w = *state;
+    uint64_t deadline_ns = rusm__clock_ns() + HOUR_NS;
+    rusm_pid first = start_target(w);
+    for (int i = 0; i < EACH + 2; i++)
+        adopt(first, 0, deadline_ns, LARGE);
+    assert_int_equal(orphans.count, EACH);
+    for (int target = 0; target < 10; target++) {
+        rusm_pid other = start_target(w);
+        for (int i = 0; i < EACH; i++)
+            adopt(other, 0, deadline_ns, LARGE);
+    }
+    assert_int_equal(orphans.count, RUSM__ORPHANS_BYTES_PER_NODE / LARGE);
+    rusm__orphans_target_ended(&orphans, first);
+    assert_int_equal(orphans.bytes, RUSM__ORPHANS_BYTES_PER_NODE - RUSM__ORPHANS_BYTES_PER_TARGET);
 }
 
 int main(void) {
@@ -105,6 +130,7 @@ int main(void) {
         orphans_test(a_timer_ends_with_its_target),
         orphans_test(a_target_keeps_so_many_and_the_log_says_it_once),
         orphans_test(those_that_have_fired_leave_room),
+        orphans_test(large_messages_fill_it_sooner),
     };
     world_silence();
     return cmocka_run_group_tests(tests, NULL, NULL);
