@@ -92,8 +92,13 @@ static int take(struct reader *r) {
 
 /* ---- values ---- */
 
+static const char *check_length(const struct reader *r) {
+    return r->value.len > RUSM__DOTENV_MAX_VALUE_BYTES ? "the value is longer than 64 KiB" : NULL;
+}
+
 /* Append what $NAME or ${NAME} stands for; next is behind the dollar. A dollar before anything
- * else is a dollar. NULL, or what is wrong. */
+ * else is a dollar. NULL, or what is wrong; a few bytes may stand for many, so that is looked at
+ * for each of them. */
 static const char *take_variable(struct reader *r) {
     bool braces = peek(r) == '{';
     const char *from = r->next + braces;
@@ -114,7 +119,7 @@ static const char *take_variable(struct reader *r) {
     r->next = to + braces;
     const char *value = rusm__dotenv_get(r->env, name);
     rusm__buf_add_str(&r->value, value ? value : "");
-    return NULL;
+    return check_length(r);
 }
 
 static const char *take_single_quoted(struct reader *r) {
@@ -177,10 +182,10 @@ static const char *take_value(struct reader *r) {
     rusm__buf_clear(&r->value);
     while (!ends_line(peek(r)) && !is_blank(peek(r))) {
         const char *wrong = take_part(r);
+        if (!wrong)
+            wrong = check_length(r);
         if (wrong)
             return wrong;
-        if (r->value.len > RUSM__DOTENV_MAX_VALUE_BYTES)
-            return "the value is longer than 64 KiB";
     }
     skip_blanks(r);
     if (peek(r) == '#')
