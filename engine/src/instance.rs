@@ -30,6 +30,7 @@ use crate::error::{Fault, Kind, Stop};
 use crate::host::{self, Guest, HostCalls, TICK_CONTINUE, TICK_STOP, TICK_YIELD};
 use crate::prepare::{Entry, Prepared};
 use crate::reactor;
+use crate::resident;
 use crate::wake::Wake;
 use crate::wasi::{MAX_HANDLES, Wasi};
 
@@ -61,6 +62,10 @@ pub struct Shared {
     broken: OnceCell<String>,
     memory_bytes: Cell<u64>,
     last_growth: Cell<u64>,
+    /// The thread that ran it first (src/resident.rs); 0: none yet.
+    home: Cell<u64>,
+    /// Another one has run it since.
+    moved: Cell<bool>,
     /// A WASI context exists: resume and drop happen inside the reactor.
     needs_reactor: Cell<bool>,
     /// Only set while a resume or a drop is under way, so it never changes threads.
@@ -78,6 +83,8 @@ impl Shared {
             broken: OnceCell::new(),
             memory_bytes: Cell::new(0),
             last_growth: Cell::new(0),
+            home: Cell::new(0),
+            moved: Cell::new(false),
             needs_reactor: Cell::new(false),
             entered: Cell::new(None),
         }
@@ -137,6 +144,17 @@ impl Shared {
         if self.needs_reactor.get() {
             self.entered.set(Some(reactor::enter()));
         }
+    }
+
+    /// The calling thread is about to run or to drop the guest.
+    fn note_thread(&self) {
+        let thread = resident::own_thread();
+        if self.home.get() == 0 {
+            self.home.set(thread);
+        }
+        self.moved
+            .set(self.moved.get() || self.home.get() != thread);
+        resident::note_guest(self.moved.get());
     }
 
     fn leave_reactor(&self) {
@@ -394,6 +412,7 @@ impl Instance {
             )));
         };
         self.shared.wake.set_yielding(false);
+        self.shared.note_thread();
         self.shared.enter_if_needed();
         let waker = self.shared.wake.waker();
         let mut context = Context::from_waker(&waker);
@@ -438,6 +457,7 @@ impl Instance {
     /// what was not dropped yet.
     fn drop_call(&mut self) -> Option<String> {
         let call = self.call.take()?;
+        self.shared.note_thread();
         self.shared.enter_if_needed();
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(ManuallyDrop::into_inner(call))));
         self.shared.leave_reactor();

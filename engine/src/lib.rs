@@ -18,6 +18,7 @@ mod instance;
 mod pagemap;
 mod prepare;
 mod reactor;
+mod resident;
 mod room;
 mod slots;
 mod stacks;

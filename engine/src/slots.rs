@@ -3,9 +3,10 @@
 //!
 //! Address space is reserved in groups of sixteen slots; a slot is what a memory may become plus
 //! its guard. A slot that comes back is dirty. Dirty slots wait until a group has enough of them and
-//! are then cleaned together: one `PAGEMAP_SCAN` tells which pages were touched, these are zeroed
-//! in place and stay mapped. So a steady load costs a fraction of one system call a guest, takes
-//! no page fault twice, and never shakes the address-space lock.
+//! are then cleaned together: the pages that hold something are zeroed in place and stay mapped.
+//! Which pages do is known as long as no page fault tells otherwise (src/resident.rs); if one does,
+//! `PAGEMAP_SCAN` is asked. So a steady load costs a fraction of one system call a guest, takes no
+//! page fault twice, and never shakes the address-space lock.
 //!
 //! ```text
 //!     group   [ slot | guard ][ slot | guard ] ...        one reservation
@@ -29,6 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmtime::{LinearMemory, MemoryCreator, MemoryType};
 
 use crate::pagemap::PageMap;
+use crate::resident::{Present, Runs, Witness};
 use crate::room;
 
 const GROUP: usize = 16;
@@ -80,6 +82,10 @@ struct Group {
     base: *mut u8,
     state: [State; GROUP],
     accessible: [usize; GROUP],
+    /// What may hold something else than zeros, if the witness is right. Of a clean slot: what is
+    /// mapped, all zeros. Beyond what is accessible lies what an earlier, larger memory has left.
+    resident: [Runs; GROUP],
+    witness: [Witness; GROUP],
     clean: usize,
     dirty: usize,
     /// It stands in the queue of groups that are worth cleaning.
@@ -143,6 +149,7 @@ impl Slots {
         }
         group.accessible[slot] = bytes;
         group.state[slot] = State::Live;
+        group.witness[slot] = Witness::begin();
         group.clean -= 1;
         let place = Place {
             shard: shard_index,
@@ -157,6 +164,7 @@ impl Slots {
         let group = &mut shard.groups[place.group];
         group.accessible[place.slot] = accessible;
         group.state[place.slot] = State::Dirty;
+        group.witness[place.slot] = group.witness[place.slot].end();
         group.dirty += 1;
         if group.dirty >= WORTH_CLEANING && !group.queued {
             group.queued = true;
@@ -228,6 +236,8 @@ impl Slots {
             base: base.cast(),
             state: [State::Clean; GROUP],
             accessible: [0; GROUP],
+            resident: [Runs::NONE; GROUP],
+            witness: [Witness::default(); GROUP],
             clean: GROUP,
             dirty: 0,
             queued: false,
@@ -256,8 +266,38 @@ impl Slots {
         }
     }
 
-    /// Zero every dirty slot of a group, run by run, so that live neighbours are not looked at.
+    /// Zero every dirty slot of a group: what is known at once, the rest after a look at its pages.
     fn clean(&self, group: &mut Group) {
+        let present = Present::read();
+        for slot in 0..GROUP {
+            if group.state[slot] == State::Dirty && present.confirms(group.witness[slot]) {
+                self.clean_known(group, slot);
+            }
+        }
+        if group.dirty > 0 {
+            self.clean_unknown(group);
+        }
+    }
+
+    /// No page has come since the slot was clean.
+    fn clean_known(&self, group: &mut Group, slot: usize) {
+        let Some(runs) = group.resident[slot].all() else {
+            return;
+        };
+        let base = group.slot_base(slot, self.stride);
+        let edge = group.accessible[slot];
+        for &(from, to) in runs {
+            let (from, to) = (from as usize * PAGE, to as usize * PAGE);
+            let bytes = to.min(edge).saturating_sub(from);
+            // SAFETY: the accessible part of a dirty slot, which nobody uses; the lock of the shard
+            // is held.
+            unsafe { ptr::write_bytes(base.wrapping_add(from), 0, bytes) };
+        }
+        group.settle(slot);
+    }
+
+    /// Run by run, so that live neighbours are not looked at.
+    fn clean_unknown(&self, group: &mut Group) {
         let mut slot = 0;
         while slot < GROUP {
             let end = (slot..GROUP)
@@ -277,13 +317,12 @@ impl Slots {
         for at in (first..end).step_by(step) {
             self.clean_at_once(group, at, at + step);
         }
-        group.dirty -= end - first;
-        group.clean += end - first;
     }
 
     /// One scan over the slots from `first` to before `end`, all of them dirty.
     fn clean_at_once(&self, group: &mut Group, first: usize, end: usize) {
         let mut kept = [0usize; GROUP];
+        let mut found = [Runs::NONE; GROUP];
         let from = group.slot_base(first, self.stride);
         let to = group.slot_base(end - 1, self.stride);
         let last = group.accessible[end - 1];
@@ -292,10 +331,12 @@ impl Slots {
                 // What was accessible in an earlier life may still hold pages, which are zero and
                 // must not be touched.
                 let slot = (start - group.base as usize) / self.stride;
-                let edge = group.slot_base(slot, self.stride) as usize + group.accessible[slot];
+                let base = group.slot_base(slot, self.stride) as usize;
+                let edge = base + group.accessible[slot];
                 let bytes = stop.min(edge).saturating_sub(start);
                 kept[slot] += bytes;
                 if bytes > 0 && kept[slot] <= self.keep_resident {
+                    found[slot].add(page(start - base), page(start - base + bytes));
                     // SAFETY: the accessible part of a dirty slot, which nobody uses; the lock of
                     // the shard is held.
                     unsafe { ptr::write_bytes(start as *mut u8, 0, bytes) };
@@ -303,10 +344,15 @@ impl Slots {
             })
         });
         for slot in first..end {
+            let accessible = group.accessible[slot];
             if !scanned || kept[slot] > self.keep_resident {
-                discard(group.slot_base(slot, self.stride), group.accessible[slot]);
+                discard(group.slot_base(slot, self.stride), accessible);
+                found[slot] = Runs::NONE;
             }
-            group.state[slot] = State::Clean;
+            group.resident[slot] = group.resident[slot]
+                .above(page(accessible))
+                .and(found[slot]);
+            group.settle(slot);
         }
     }
 }
@@ -349,6 +395,13 @@ impl Group {
         self.base.wrapping_add(slot * stride)
     }
 
+    /// A dirty slot has become clean.
+    fn settle(&mut self, slot: usize) {
+        self.state[slot] = State::Clean;
+        self.dirty -= 1;
+        self.clean += 1;
+    }
+
     /// A clean slot, one of the right size if there is one.
     fn pick(&self, bytes: usize) -> usize {
         let clean = |at: &usize| self.state[*at] == State::Clean;
@@ -358,6 +411,11 @@ impl Group {
             .or_else(|| (0..GROUP).find(clean))
             .unwrap_or_default()
     }
+}
+
+/// Which page an offset in a slot is; all of them are small enough.
+fn page(offset: usize) -> u32 {
+    u32::try_from(offset / PAGE).unwrap_or(u32::MAX)
 }
 
 fn protect(base: *mut u8, from: usize, to: usize, accessible: bool) -> bool {

@@ -153,3 +153,87 @@ fn slots_serve_many_threads() {
         }
     });
 }
+
+/// Checks that its memory is zero, writes to every `stride`th page of it, waits for a message, and
+/// writes to their neighbours.
+fn wanderer(pages: u32, stride: u32) -> String {
+    component(&format!(
+        r#"(import "host" "receive" (func $receive (param i32)))
+           (import "libc" "memory" (memory 1))
+           (memory $own {wasm_pages})
+           (func $look (local $at i32)
+             (loop $next
+               (if (i64.ne (i64.load $own (local.get $at)) (i64.const 0)) (then unreachable))
+               (local.set $at (i32.add (local.get $at) (i32.const 8)))
+               (br_if $next (i32.lt_u (local.get $at) (i32.const {bytes})))))
+           (func $write (param $at i32)
+             (loop $next
+               (i64.store $own (local.get $at) (i64.const -1))
+               (local.set $at (i32.add (local.get $at) (i32.const {step})))
+               (br_if $next (i32.lt_u (local.get $at) (i32.const {bytes})))))
+           (func (export "run")
+             (call $look)
+             (call $write (i32.const 2048))
+             (call $receive (i32.const 16))
+             (call $write (i32.const 6144)))"#,
+        wasm_pages = pages.div_ceil(16),
+        bytes = pages * 4096,
+        step = stride * 4096,
+    ))
+}
+
+/// A guest that another thread may run than the one before.
+struct Anywhere(TestInstance);
+// SAFETY: the border lets an instance move, used by one thread at a time.
+unsafe impl Send for Anywhere {}
+
+impl Anywhere {
+    fn resume(mut self, elsewhere: bool) -> (Self, std::ffi::c_int) {
+        if !elsewhere {
+            let answer = self.0.resume();
+            return (self, answer);
+        }
+        let run = move || {
+            let mut moved = { self };
+            let answer = moved.0.resume();
+            (moved, answer)
+        };
+        std::thread::scope(|scope| scope.spawn(run).join().expect("no panic"))
+    }
+}
+
+/// What is zeroed is decided by what is known of a slot's pages (src/resident.rs). Guests of many
+/// shapes follow each other here, in one place or moving, ended early or late.
+#[test]
+fn whoever_ran_where_nothing_is_left_for_the_next() {
+    let engine = small(|config| {
+        config.memory_keep_resident = 96 * 1024;
+        config.max_instances = 64;
+        config.max_memories = 128;
+    });
+    let shapes = [(16, 5), (16, 1), (32, 3), (48, 7), (48, 2), (16, 9)];
+    let prepared = shapes.map(|(pages, stride)| engine.prepare(wanderer(pages, stride)));
+    let mut waiting = Vec::new();
+    let mut random = 88_172_645_463_325_252_u64;
+    let mut pick = |below: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random >> 33) as usize % below
+    };
+    for round in 0..3000 {
+        let guest = Anywhere(prepared[pick(shapes.len())].start());
+        let (mut guest, answer) = guest.resume(pick(16) == 0);
+        assert_eq!(answer, PENDING, "round {round}: {:?}", guest.0.error());
+        waiting.push(guest);
+        while waiting.len() > pick(24) {
+            let Anywhere(mut guest) = waiting.swap_remove(pick(waiting.len()));
+            if pick(4) == 0 {
+                continue;
+            }
+            guest.guest().mailbox.push_back(b"go on".to_vec());
+            let (mut guest, answer) = Anywhere(guest).resume(pick(16) == 0);
+            assert_eq!(answer, DONE, "round {round}: {:?}", guest.0.error());
+        }
+    }
+}
