@@ -35,10 +35,10 @@ look() { # look TITLE MEMORY_MB GUEST...
     wait "$bench"
     awk -v title="$title" -v memory="$memory" '
         FILENAME ~ /figure$/ { split($2, value, "="); rate = value[2]; next }
-        $NF ~ /^(mmap|munmap|mprotect|madvise|ioctl)$/ { calls[$NF] = $4 }
+        $NF ~ /^(mmap|munmap|mprotect|madvise|ioctl|getrusage)$/ { calls[$NF] = $4 }
         END {
             printf "%s memory_mb=%d spawns=%d", title, memory, 2 * rate
-            n = split("mmap munmap mprotect madvise ioctl", names, " ")
+            n = split("mmap munmap mprotect madvise ioctl getrusage", names, " ")
             for (i = 1; i <= n; i++)
                 printf " %s=%d (%.4f per spawn)", names[i], calls[names[i]],
                     calls[names[i]] / (2 * rate)

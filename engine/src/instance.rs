@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::runtime::EnterGuard;
+use wasmtime::component;
 use wasmtime::{ResourceLimiter, Store, StoreContextMut, UpdateDeadline};
 
 use crate::error::{Fault, Kind, Stop};
@@ -279,7 +280,15 @@ struct Failed {
     starting: bool,
 }
 
-type Call = Pin<Box<dyn Future<Output = Result<Ended, Failed>> + Send>>;
+/// What a future of a guest comes to.
+enum Next {
+    /// The instance is there; this is the call of its entry. A future of its own, because making an
+    /// instance takes three times the memory of what a guest that waits needs.
+    Call(Call),
+    Ended(Ended),
+}
+
+type Call = Pin<Box<dyn Future<Output = Result<Next, Failed>> + Send>>;
 
 fn starting(error: wasmtime::Error) -> Failed {
     Failed {
@@ -312,9 +321,8 @@ fn new_store(prepared: &Prepared, shared: SharedRef) -> wasmtime::Result<Store<S
     Ok(store)
 }
 
-/// The whole life of a guest. The slot goes back to the pool when this ends, before C drops the
-/// instance.
-async fn live(shared: SharedRef) -> Result<Ended, Failed> {
+/// The first part of a guest's life: until its entry can be called.
+async fn instantiate(shared: SharedRef) -> Result<Next, Failed> {
     let prepared = shared.prepared();
     let mut store = new_store(prepared, shared).map_err(starting)?;
     match prepared.entry() {
@@ -324,8 +332,7 @@ async fn live(shared: SharedRef) -> Result<Ended, Failed> {
                 .get_func(&mut store, function)
                 .ok_or_else(lost_entry)?;
             let function = function.typed::<(), ()>(&store).map_err(starting)?;
-            function.call_async(&mut store, ()).await.map_err(running)?;
-            Ok(Ended::Done)
+            Ok(Next::Call(run_component(store, function)))
         }
         Entry::Command { pre, function } => {
             let instance = pre.instantiate_async(&mut store).await.map_err(starting)?;
@@ -335,12 +342,7 @@ async fn live(shared: SharedRef) -> Result<Ended, Failed> {
             let function = function
                 .typed::<(), (Result<(), ()>,)>(&store)
                 .map_err(starting)?;
-            let (result,) = function.call_async(&mut store, ()).await.map_err(running)?;
-            Ok(if result.is_ok() {
-                Ended::Done
-            } else {
-                Ended::CommandFailed
-            })
+            Ok(Next::Call(run_command(store, function)))
         }
         Entry::Module { pre, function, .. } => {
             let instance = pre.instantiate_async(&mut store).await.map_err(starting)?;
@@ -349,14 +351,55 @@ async fn live(shared: SharedRef) -> Result<Ended, Failed> {
                 .and_then(|item| item.into_func())
                 .ok_or_else(lost_entry)?;
             let function = function.typed::<(), ()>(&store).map_err(starting)?;
-            function.call_async(&mut store, ()).await.map_err(running)?;
-            Ok(Ended::Done)
+            Ok(Next::Call(run_module(store, function)))
         }
     }
 }
 
+// The rest of it. The slot goes back to the pool when one of these ends, before C drops the
+// instance. Blocks, because a future of an `async fn` keeps its arguments twice.
+
+fn run_component(mut store: Store<State>, function: component::TypedFunc<(), ()>) -> Call {
+    Box::pin(async move {
+        function.call_async(&mut store, ()).await.map_err(running)?;
+        Ok(Next::Ended(Ended::Done))
+    })
+}
+
+fn run_command(
+    mut store: Store<State>,
+    function: component::TypedFunc<(), (Result<(), ()>,)>,
+) -> Call {
+    Box::pin(async move {
+        let (result,) = function.call_async(&mut store, ()).await.map_err(running)?;
+        Ok(Next::Ended(match result {
+            Ok(()) => Ended::Done,
+            Err(()) => Ended::CommandFailed,
+        }))
+    })
+}
+
+fn run_module(mut store: Store<State>, function: wasmtime::TypedFunc<(), ()>) -> Call {
+    Box::pin(async move {
+        function.call_async(&mut store, ()).await.map_err(running)?;
+        Ok(Next::Ended(Ended::Done))
+    })
+}
+
 fn lost_entry() -> Failed {
     starting(Stop::Broken("the entry was seen at prepare and is not there now".to_owned()).into())
+}
+
+/// Poll once; from one part of the life into the other without coming back in between.
+fn poll(call: &mut Call, context: &mut Context<'_>) -> Poll<Result<Ended, Failed>> {
+    loop {
+        match call.as_mut().poll(context) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(Next::Call(next))) => *call = next,
+            Poll::Ready(Ok(Next::Ended(ended))) => return Poll::Ready(Ok(ended)),
+            Poll::Ready(Err(failed)) => return Poll::Ready(Err(failed)),
+        }
+    }
 }
 
 /// How an instance ended, once it has.
@@ -379,7 +422,7 @@ impl Instance {
     pub fn new(prepared: Arc<Prepared>, guest: *mut c_void, pid: u64) -> Instance {
         let shared = Box::new(Shared::new(prepared, guest, pid));
         let shared = SharedRef(NonNull::from(Box::leak(shared)));
-        let call: Call = Box::pin(live(shared));
+        let call: Call = Box::pin(instantiate(shared));
         Instance {
             call: Some(ManuallyDrop::new(call)),
             outcome: None,
@@ -416,7 +459,7 @@ impl Instance {
         self.shared.enter_if_needed();
         let waker = self.shared.wake.waker();
         let mut context = Context::from_waker(&waker);
-        let polled = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(&mut context)));
+        let polled = catch_unwind(AssertUnwindSafe(|| poll(call, &mut context)));
         self.shared.leave_reactor();
         match polled {
             Ok(Poll::Pending) if self.shared.stop.get() && !self.answers_to_stop() => {
