@@ -14,13 +14,23 @@ void rusm__orphans_init(struct rusm__orphans *orphans, rusm_runtime *runtime) {
     pthread_mutex_init(&orphans->lock, NULL);
 }
 
-static struct rusm__orphan **bucket_of(struct rusm__orphans *orphans, rusm_pid to) {
-    return &orphans->buckets[rusm__hash_u64(to) % RUSM__ORPHANS_BUCKETS];
+static size_t index_of(rusm_pid to) {
+    return rusm__hash_u64(to) % RUSM__ORPHANS_BUCKETS;
 }
 
-static void set_count(struct rusm__orphans *orphans, size_t count) {
-    /* relaxed: a hint for rusm__orphans_target_ended, which explains */
-    atomic_store_explicit(&orphans->count, count, memory_order_relaxed);
+static struct rusm__orphan **bucket_of(struct rusm__orphans *orphans, rusm_pid to) {
+    return &orphans->buckets[index_of(to)];
+}
+
+/* relaxed: hints for rusm__orphans_target_ended, which explains */
+static void count_in(struct rusm__orphans *orphans, rusm_pid to) {
+    atomic_fetch_add_explicit(&orphans->count, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&orphans->lengths[index_of(to)], 1, memory_order_relaxed);
+}
+
+static void count_out(struct rusm__orphans *orphans, rusm_pid to) {
+    atomic_fetch_sub_explicit(&orphans->count, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&orphans->lengths[index_of(to)], 1, memory_order_relaxed);
 }
 
 static size_t get_count(const struct rusm__orphans *orphans) {
@@ -31,8 +41,8 @@ static void remove_at(struct rusm__orphans *orphans, struct rusm__orphan **where
     struct rusm__orphan *orphan = *where;
     *where = orphan->next;
     orphans->bytes -= orphan->bytes;
+    count_out(orphans, orphan->to);
     rusm__mem_free(orphan);
-    set_count(orphans, get_count(orphans) - 1);
 }
 
 void rusm__orphans_fini(struct rusm__orphans *orphans) {
@@ -120,7 +130,7 @@ static bool keep_locked(struct rusm__orphans *orphans, const struct rusm__orphan
     orphan->next = *bucket;
     *bucket = orphan;
     orphans->bytes += orphan->bytes;
-    set_count(orphans, get_count(orphans) + 1);
+    count_in(orphans, orphan->to);
     return true;
 }
 
@@ -135,7 +145,8 @@ void rusm__orphans_adopt(struct rusm__orphans *orphans, const struct rusm__orpha
 void rusm__orphans_target_ended(struct rusm__orphans *orphans, rusm_pid target) {
     /* A stale zero can only miss an orphan that is being added right now, and whoever adds it may
      * still have seen us alive: it then stays until it fires, counted against the node. */
-    if (get_count(orphans) == 0)
+    if (get_count(orphans) == 0 ||
+        !atomic_load_explicit(&orphans->lengths[index_of(target)], memory_order_relaxed))
         return;
     pthread_mutex_lock(&orphans->lock);
     struct rusm__orphan **where = bucket_of(orphans, target);

@@ -6,7 +6,8 @@
  * of messages per target and per node, and cancelled when the target ends. Only guests are told of
  * as ended: a timer to a native process stays until it fires.
  *
- * Threads: any; one lock, taken at the end of guests that leave timers or while there are any. */
+ * Threads: any; one lock, taken at the end of guests that leave timers, and of those that some are
+ * kept for. All others look at a number or two. */
 #ifndef RUSM__HOSTCALL_ORPHANS_H
 #define RUSM__HOSTCALL_ORPHANS_H
 
@@ -35,7 +36,9 @@ struct rusm__orphan {
 
 struct rusm__orphans {
     rusm_runtime *runtime;
-    _Atomic size_t count; /* written under the lock, read without it */
+    /* written under the lock, read without it: how many there are, and how many in each bucket */
+    _Atomic size_t count;
+    _Atomic uint32_t lengths[RUSM__ORPHANS_BUCKETS];
     pthread_mutex_t lock;
     /* guarded by lock */
     struct rusm__orphan *buckets[RUSM__ORPHANS_BUCKETS]; /* by target */
