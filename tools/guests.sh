@@ -77,7 +77,7 @@ build_command() {
 
 build_test() {
     local guest=$root/test/guest source
-    rust "$out/test" "$guest/rust" check kv-storm kv-writer peer old status store
+    rust "$out/test" "$guest/rust" check kv-storm kv-writer peer reach old status store
     for source in "$guest"/c/*.c; do
         c "$out/test/$(basename "$source" .c).wasm" "$source" "$root"/examples/app/c/lib/*.c \
             -- -g -I"$root/examples/app/c/lib"

@@ -71,6 +71,14 @@ pub const TICK_STOP: u32 = 2;
 pub const GROW_MEMORY: u32 = 0;
 pub const GROW_TABLE: u32 = 1;
 
+pub const WASI_HTTP: u32 = 0;
+pub const WASI_NETWORK: u32 = 1;
+pub const WASI_LISTEN: u32 = 2;
+pub const WASI_ASKED: u32 = 3;
+pub const WASI_FOLDERS: u32 = 4;
+pub const WASI_OUTSIDE: u32 = 5;
+pub const WASI_READ_ONLY: u32 = 6;
+
 pub const KV_GET: u32 = 0;
 pub const KV_SET: u32 = 1;
 pub const KV_DELETE: u32 = 2;
@@ -322,7 +330,7 @@ pub struct HostCalls {
     ) -> u32,
     pub bridge_poll: unsafe extern "C-unwind" fn(Guest, *mut Value, *mut *mut c_void) -> u32,
 
-    pub http_denied: unsafe extern "C-unwind" fn(Guest, Slice),
+    pub wasi_denied: unsafe extern "C-unwind" fn(Guest, u32, Slice, Slice),
 }
 
 const WORD: usize = std::mem::size_of::<usize>();

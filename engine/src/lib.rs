@@ -18,6 +18,8 @@ mod instance;
 mod pagemap;
 mod prepare;
 mod reactor;
+mod refusals;
+mod refusals_p1;
 mod resident;
 mod room;
 mod slots;

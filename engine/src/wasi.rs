@@ -15,16 +15,18 @@ use tokio::io::AsyncWrite;
 use wasmtime::component::{HasData, Linker, ResourceTable};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream, WasiCli, WasiCliView};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
-use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
 use wasmtime_wasi::p1::WasiP1Ctx;
-use wasmtime_wasi::p2::bindings::{self, cli, clocks, filesystem, io, random, sockets};
+use wasmtime_wasi::p2::bindings::{self, cli, clocks, io, random, sockets};
 use wasmtime_wasi::random::{WasiRandom, WasiRandomCtx};
 use wasmtime_wasi::sockets::{SocketAddrUse, WasiSockets, WasiSocketsView};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use crate::client::Http;
+use crate::host;
 use crate::instance::{SharedRef, State};
+use crate::refusals;
+use crate::refusals_p1;
 
 /// The version that wasmtime-wasi gives its interfaces; older 0.2 imports resolve to it. A test
 /// compares it with what the linker knows.
@@ -133,7 +135,17 @@ impl Grants {
         self.network
     }
 
-    fn builder(&self) -> wasmtime::Result<WasiCtxBuilder> {
+    pub fn has_folders(&self) -> bool {
+        !self.preopens.is_empty()
+    }
+
+    /// None of the folders may be changed.
+    pub fn only_reads(&self) -> bool {
+        let mut perms = self.preopens.iter().map(|preopen| preopen.perms);
+        perms.all(|perms| perms.write_not_permitted())
+    }
+
+    fn builder(&self, shared: SharedRef) -> wasmtime::Result<WasiCtxBuilder> {
         let mut builder = denied();
         builder.envs(&self.env).args(&self.args);
         if self.stdio {
@@ -145,8 +157,12 @@ impl Grants {
         builder.allow_tcp(self.network).allow_udp(self.network);
         builder.allow_ip_name_lookup(self.network);
         if self.network {
-            builder.socket_addr_check(|address, usage| {
+            builder.socket_addr_check(move |address, usage| {
                 let allowed = is_client_use(address, usage);
+                if !allowed {
+                    let operation = operation_of(usage);
+                    refusals::tell(shared, host::WASI_LISTEN, operation, &address.to_string());
+                }
                 Box::pin(async move { allowed })
             });
         }
@@ -174,6 +190,15 @@ fn is_client_use(address: SocketAddr, usage: SocketAddrUse) -> bool {
         | SocketAddrUse::UdpReceive => true,
         SocketAddrUse::TcpBind => address.ip().is_unspecified() && address.port() == 0,
         SocketAddrUse::TcpListen | SocketAddrUse::TcpAccept => false,
+    }
+}
+
+fn operation_of(usage: SocketAddrUse) -> &'static str {
+    match usage {
+        SocketAddrUse::TcpBind => "tcp bind",
+        SocketAddrUse::TcpListen => "tcp listen",
+        SocketAddrUse::TcpAccept => "tcp accept",
+        _ => "socket",
     }
 }
 
@@ -225,7 +250,7 @@ fn granted(shared: SharedRef) -> WasiCtxBuilder {
     shared
         .prepared()
         .grants()
-        .builder()
+        .builder(shared)
         .unwrap_or_else(|error| {
             shared.set_broken(crate::error::chain_text(&error));
             let mut builder = WasiCtxBuilder::new();
@@ -308,8 +333,7 @@ pub fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     clocks::wall_clock::add_to_linker::<_, WasiClocks>(l, State::clocks)?;
     clocks::monotonic_clock::add_to_linker::<_, WasiClocks>(l, State::clocks)?;
     add_cli(l)?;
-    filesystem::types::add_to_linker::<_, WasiFilesystem>(l, State::filesystem)?;
-    filesystem::preopens::add_to_linker::<_, WasiFilesystem>(l, State::filesystem)?;
+    refusals::add_to_linker(l)?;
     add_sockets(l)
 }
 
@@ -330,14 +354,12 @@ fn add_sockets(l: &mut Linker<State>) -> wasmtime::Result<()> {
     let options = (&bindings::LinkOptions::default()).into();
     sockets::network::add_to_linker::<_, WasiSockets>(l, &options, State::sockets)?;
     sockets::instance_network::add_to_linker::<_, WasiSockets>(l, State::sockets)?;
-    sockets::ip_name_lookup::add_to_linker::<_, WasiSockets>(l, State::sockets)?;
     sockets::tcp::add_to_linker::<_, WasiSockets>(l, State::sockets)?;
-    sockets::tcp_create_socket::add_to_linker::<_, WasiSockets>(l, State::sockets)?;
-    sockets::udp::add_to_linker::<_, WasiSockets>(l, State::sockets)?;
-    sockets::udp_create_socket::add_to_linker::<_, WasiSockets>(l, State::sockets)
+    sockets::udp::add_to_linker::<_, WasiSockets>(l, State::sockets)
 }
 
 /// Preview 1 for core modules.
 pub fn add_p1_to_linker(linker: &mut wasmtime::Linker<State>) -> wasmtime::Result<()> {
-    wasmtime_wasi::p1::add_to_linker_async(linker, p1_of)
+    wasmtime_wasi::p1::add_to_linker_async(linker, p1_of)?;
+    refusals_p1::add_to_linker(linker, p1_of)
 }

@@ -192,7 +192,7 @@ fn layout() -> Layout {
         connection,
         bridge_call,
         bridge_poll,
-        http_denied,
+        wasi_denied,
     );
     compare!(
         layout,

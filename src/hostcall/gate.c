@@ -25,7 +25,6 @@ static const struct {
     [RUSM__REFUSED_SPAWN_FROM] = {"actor.spawn-from", "`allow-spawn = true`"},
     [RUSM__REFUSED_FROM_KV] = {"actor.spawn-from", "`allow-storage = true`"},
     [RUSM__REFUSED_FROM_URL] = {"actor.spawn-from", "`allow-network = true`"},
-    [RUSM__REFUSED_HTTP] = {"wasi:http request", "`allow-network = true`"},
 #define KV(op, call) [RUSM__REFUSED_KV + RUSM__KV_##op] = {call, "`allow-storage = true`"}
     KV(GET, "kv.get"),
     KV(SET, "kv.set"),
@@ -39,15 +38,20 @@ static const struct {
 #undef KV
 };
 
-void rusm__gate_deny(struct rusm__guest *guest, enum rusm__refusal what, const void *target,
-                     size_t len) {
+void rusm__gate_deny_call(struct rusm__guest *guest, enum rusm__refusal what, const char *call,
+                          const void *target, size_t len, const char *remedy) {
     if (!rusm__component_first_time(guest->component, what))
         return;
     rusm__log(RUSM__LOG_WARN, "rusm", "denied",
               "%s#%llu  %s of %.*s%s; to allow it put %s under [capabilities.%s]",
-              rusm__component_name(guest->component), (unsigned long long)guest->pid,
-              denials[what].call, (int)(len < TARGET_MAX ? len : TARGET_MAX), (const char *)target,
-              len > TARGET_MAX ? "..." : "", denials[what].remedy, guest->profile->name);
+              rusm__component_name(guest->component), (unsigned long long)guest->pid, call,
+              (int)(len < TARGET_MAX ? len : TARGET_MAX), (const char *)target,
+              len > TARGET_MAX ? "..." : "", remedy, guest->profile->name);
+}
+
+void rusm__gate_deny(struct rusm__guest *guest, enum rusm__refusal what, const void *target,
+                     size_t len) {
+    rusm__gate_deny_call(guest, what, denials[what].call, target, len, denials[what].remedy);
 }
 
 void rusm__gate_deny_pid(struct rusm__guest *guest, enum rusm__refusal what, rusm_pid target) {

@@ -24,8 +24,14 @@ enum rusm__refusal {
     RUSM__REFUSED_FROM_KV,
     RUSM__REFUSED_FROM_URL,
     RUSM__REFUSED_HTTP,
+    RUSM__REFUSED_NETWORK,
+    RUSM__REFUSED_ASKED,
+    RUSM__REFUSED_FOLDERS,
+    RUSM__REFUSED_OUTSIDE,
+    RUSM__REFUSED_READ_ONLY,
     /* no grant would help */
     RUSM__REFUSED_KILL_OWN, /* a process of the node itself */
+    RUSM__REFUSED_LISTEN,   /* guests connect */
     RUSM__REFUSED_SEND,     /* the receiver's mailbox is full */
     RUSM__REFUSED_NAME,     /* max-names */
     RUSM__REFUSED_CHILD,    /* max-children, or no room for a guest */
@@ -38,6 +44,10 @@ enum rusm__refusal {
 void rusm__gate_deny(struct rusm__guest *guest, enum rusm__refusal what, const void *target,
                      size_t len);
 void rusm__gate_deny_pid(struct rusm__guest *guest, enum rusm__refusal what, rusm_pid target);
+
+/* The same for an operation that has several names, and a remedy that hangs on the profile. */
+void rusm__gate_deny_call(struct rusm__guest *guest, enum rusm__refusal what, const char *call,
+                          const void *target, size_t len, const char *remedy);
 
 /* It may end others, but not a process of the node: for it, that one is not there. */
 void rusm__gate_deny_own(struct rusm__guest *guest, rusm_pid target);

@@ -82,11 +82,6 @@ static void notify(struct rusm__guest *guest) {
     atomic_fetch_add_explicit(&rusm__hostcall_of(guest)->notified, 1, memory_order_relaxed);
 }
 
-/* A request of wasi:http without the grant. */
-static void http_denied(struct rusm__guest *guest, struct rusm__slice target) {
-    rusm__gate_deny(guest, RUSM__REFUSED_HTTP, target.ptr, target.len);
-}
-
 uint64_t rusm__hostcall_notified(const struct rusm__hostcall *hostcall) {
     return atomic_load_explicit(&hostcall->notified, memory_order_relaxed);
 }
@@ -137,7 +132,7 @@ static const struct rusm__host_calls table = {
     .connection = rusm__guest_connection,
     .bridge_call = rusm__bridge_call,
     .bridge_poll = rusm__bridge_poll,
-    .http_denied = http_denied,
+    .wasi_denied = rusm__guest_wasi_denied,
 };
 
 /* ---- life ---- */

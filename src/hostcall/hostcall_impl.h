@@ -177,6 +177,9 @@ void rusm__guest_spawn_from_begin(struct rusm__guest *guest, struct rusm__slice 
 uint32_t rusm__guest_spawn_from_poll(struct rusm__guest *guest, uint64_t *out_pid,
                                      struct rusm__bytes *out_error);
 void rusm__guest_spawn_from_end(struct rusm__guest *guest); /* the guest has ended */
+/* wasi.c */
+void rusm__guest_wasi_denied(struct rusm__guest *guest, uint32_t why, struct rusm__slice operation,
+                             struct rusm__slice target);
 /* supervise.c */
 uint32_t rusm__actor_supervise(struct rusm__guest *guest, uint32_t strategy,
                                const struct rusm__slice *children, size_t count,

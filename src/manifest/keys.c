@@ -412,7 +412,7 @@ static const struct rusm__key capability[] = {
          .used_by = NODES,
          .standard = "`[]`",
          .meaning = "Hosts, or host:port, as a `url:` of spawn-from names them, that may be this "
-                    "machine or its link (loopback and link-local addresses); any other may not."},
+                    "machine, its link or a private network; any other may not."},
     [RUSM__CAPABILITY_MAX_MEMORY_MB] =
         LIMIT("max-memory-mb", max_memory_mb, 1, 4096,
               "MiB of each linear memory, inclusive; growth beyond is denied."),

@@ -51,6 +51,16 @@ enum rusm__tick {
     RUSM__TICK_STOP = 2,  /* trap with the text of `trap_text` */
 };
 
+enum rusm__wasi_refusal {
+    RUSM__WASI_HTTP,      /* a request, without the network */
+    RUSM__WASI_NETWORK,   /* a socket or the look-up of a name, without the network */
+    RUSM__WASI_LISTEN,    /* what no grant allows */
+    RUSM__WASI_ASKED,     /* no refusal: it asks for its folders and has none */
+    RUSM__WASI_FOLDERS,   /* a path, without any folder */
+    RUSM__WASI_OUTSIDE,   /* a path that leads out of the granted folders */
+    RUSM__WASI_READ_ONLY, /* a change in a folder that is granted for reading */
+};
+
 enum rusm__kv_op {
     RUSM__KV_GET,
     RUSM__KV_SET,
@@ -239,9 +249,11 @@ struct rusm__host_calls {
                             rusm_value *out_answer, void **out_owner);
     uint32_t (*bridge_poll)(struct rusm__guest *guest, rusm_value *out_answer, void **out_owner);
 
-    /* ---- wasi:http ---- */
-    /* A request to this place was refused, because the profile does not grant the network. */
-    void (*http_denied)(struct rusm__guest *guest, struct rusm__slice target);
+    /* ---- WASI ---- */
+    /* The engine has refused the guest an operation, for what a profile does not grant: enum
+     * rusm__wasi_refusal. The target is a place, a name or a path, as far as it is known. */
+    void (*wasi_denied)(struct rusm__guest *guest, uint32_t why, struct rusm__slice operation,
+                        struct rusm__slice target);
 };
 
 #endif

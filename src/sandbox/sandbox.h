@@ -42,7 +42,7 @@ struct rusm__preopen {
 struct rusm__profile {
     const char *name;
     bool network, spawn, process_control, stdio, storage;
-    const char *const *url_local_hosts; /* that url: may lead to on this machine or its links */
+    const char *const *url_local_hosts; /* inside, and url: may lead there all the same */
     size_t url_local_host_count;
     const struct rusm__env *env;
     size_t env_count;

@@ -3,7 +3,7 @@
 //! before they are connected to, so no name can lead around the judgement.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -53,11 +53,33 @@ impl Place {
     }
 }
 
-/// This machine itself or the cable it hangs on: what answers there trusts who asks.
+/// This machine, its link, a private network (RFC 1918, RFC 6598), or nobody in particular.
 fn is_local_v4(ip: Ipv4Addr) -> bool {
-    ip.is_loopback() || ip.is_link_local() || ip.octets()[0] == 0
+    let [a, b, c, _] = ip.octets();
+    ip.is_loopback()
+        || ip.is_link_local()
+        || ip.is_private()
+        || a == 0
+        || a == 100 && b & 0xc0 == 64
+        || (a, b, c) == (192, 0, 0)
+        || a == 198 && b & 0xfe == 18
+        || a >= 224
 }
 
+/// The address of IPv4 that one of IPv6 stands for: mapped, compatible, 6to4, NAT64.
+fn embedded_v4(ip: Ipv6Addr) -> Option<Ipv4Addr> {
+    let pair = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        Some(Ipv4Addr::new(a, b, c, d))
+    };
+    match ip.segments() {
+        [0x2002, high, low, ..] => pair(high, low),
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => pair(high, low),
+        _ => ip.to_ipv4(),
+    }
+}
+
+/// Not the open internet: what answers there often trusts whoever asks from inside.
 pub fn is_local(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => is_local_v4(ip),
@@ -65,7 +87,10 @@ pub fn is_local(ip: IpAddr) -> bool {
             ip.is_loopback()
                 || ip.is_unspecified()
                 || ip.is_unicast_link_local()
-                || ip.to_ipv4().is_some_and(is_local_v4)
+                || ip.is_unique_local()
+                || ip.is_multicast()
+                || ip.segments()[..3] == [0x64, 0xff9b, 1]
+                || embedded_v4(ip).is_some_and(is_local_v4)
         }
     }
 }
@@ -188,10 +213,41 @@ mod tests {
             "::ffff:169.254.1.1",
             "::ffff:0.0.0.0",
             "::127.0.0.1",
+            "10.0.0.1",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.168.1.1",
+            "100.64.0.1",
+            "100.127.255.255",
+            "192.0.0.8",
+            "198.19.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "fc00::1",
+            "fdff::1",
+            "ff02::1",
+            "::ffff:10.0.0.1",
+            "2002:a00:1::1",
+            "64:ff9b::a9fe:a9fe",
+            "64:ff9b:1::1",
         ] {
             assert!(is_local(text.parse().unwrap()), "{text}");
         }
-        for text in ["192.0.2.1", "10.0.0.1", "2001:db8::1", "::ffff:192.0.2.1"] {
+        for text in [
+            "192.0.2.1",
+            "11.0.0.1",
+            "172.15.0.1",
+            "172.32.0.1",
+            "192.169.0.1",
+            "100.63.0.1",
+            "100.128.0.1",
+            "198.20.0.1",
+            "223.255.255.255",
+            "2001:db8::1",
+            "2002:c000:201::1",
+            "64:ff9b::c000:201",
+            "::ffff:192.0.2.1",
+        ] {
             assert!(!is_local(text.parse().unwrap()), "{text}");
         }
     }

@@ -112,8 +112,8 @@ fn connect_text(place: &Place, error: &ConnectError) -> String {
     match error {
         ConnectError::Unknown(error) => format!("the host {host} is not known: {error}"),
         ConnectError::Forbidden => format!(
-            "{host} is this machine or its link, which must be listed: put it into \
-             `url-local-hosts` of the profile that asks"
+            "{host} is this machine, its link or a private network, which must be listed: put it \
+             into `url-local-hosts` of the profile that asks"
         ),
         ConnectError::Refused(error) => format!("{host}:{}: {error}", place.port),
         ConnectError::Tls(error) => format!("no secure connection to {host}: {error}"),

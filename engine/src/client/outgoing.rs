@@ -21,8 +21,9 @@ use wasmtime_wasi_http::{
 };
 
 use super::connect::{ConnectError, Place, reach};
-use crate::host::Slice;
+use crate::host;
 use crate::instance::{SharedRef, State};
+use crate::refusals::tell;
 
 /// The version that wasmtime-wasi-http gives its interfaces.
 pub const VERSION: &str = "0.2.12";
@@ -68,11 +69,7 @@ impl Hooks {
             return false;
         }
         let target = request.uri().authority().map_or("", |to| to.as_str());
-        // SAFETY: the guest is the one of this store, which makes the request right now; the slice
-        // is valid during the call.
-        unsafe {
-            (self.shared.host().http_denied)(self.shared.guest(), Slice::new(target.as_bytes()));
-        }
+        tell(self.shared, host::WASI_HTTP, "request", target);
         true
     }
 }

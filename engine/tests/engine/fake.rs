@@ -648,8 +648,9 @@ unsafe extern "C-unwind" fn bridge_poll(_: Guest, _: *mut Value, _: *mut *mut c_
     CALL_TRAP
 }
 
-unsafe extern "C-unwind" fn http_denied(guest: Guest, target: Slice) {
-    of(guest).sent.push((9, string(target).into_bytes()));
+unsafe extern "C-unwind" fn wasi_denied(guest: Guest, why: u32, operation: Slice, target: Slice) {
+    let text = format!("{why} {} {}", string(operation), string(target));
+    of(guest).sent.push((9, text.into_bytes()));
 }
 
 pub static CALLS: HostCalls = HostCalls {
@@ -698,7 +699,7 @@ pub static CALLS: HostCalls = HostCalls {
     connection,
     bridge_call,
     bridge_poll,
-    http_denied,
+    wasi_denied,
 };
 
 /// An engine with a small pool, changed by the test as it likes.

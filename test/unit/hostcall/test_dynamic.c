@@ -397,8 +397,8 @@ static void what_a_url_does_not_give_is_an_error(void **state) {
     static const char *const cases[][2] = {
         {"/missing", "the server answers 404 Not Found"},
         {"/round", "more than 5 redirects"},
-        {"/away", "127.0.0.2 is this machine or its link, which must be listed: put it into "
-                  "`url-local-hosts` of the profile that asks"},
+        {"/away", "127.0.0.2 is this machine, its link or a private network, which must be "
+                  "listed: put it into `url-local-hosts` of the profile that asks"},
         {"/large", "it is larger than 16777216 bytes"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -427,7 +427,7 @@ static void this_machine_must_be_listed(void **state) {
     world_send_text(w, lists, url);
     expect_child(w);
     world_expect(w, "hi");
-    snprintf(error, sizeof(error), "fetching %s: 127.0.0.1 is this machine or its link", url);
+    snprintf(error, sizeof(error), "fetching %s: 127.0.0.1 is this machine, its link", url);
     ask_in_vain(w, lists_not, url, error);
     assert_int_equal(atomic_load(&server.asks), 1);
     ask_in_vain(w, lists_not, "http://[::ffff:127.0.0.1]:1/", "fetching http://[::ffff:127.0.0.1]");
