@@ -27,6 +27,7 @@ use tokio::runtime::EnterGuard;
 use wasmtime::component;
 use wasmtime::{ResourceLimiter, Store, StoreContextMut, UpdateDeadline};
 
+use crate::calls::Shortcuts;
 use crate::error::{Fault, Kind, Stop};
 use crate::host::{self, Guest, HostCalls, TICK_CONTINUE, TICK_STOP, TICK_YIELD};
 use crate::prepare::{Entry, Prepared};
@@ -67,6 +68,7 @@ pub struct Shared {
     home: Cell<u64>,
     /// Another one has run it since.
     moved: Cell<bool>,
+    shortcuts: Shortcuts,
     /// A WASI context exists: resume and drop happen inside the reactor.
     needs_reactor: Cell<bool>,
     /// Only set while a resume or a drop is under way, so it never changes threads.
@@ -86,6 +88,7 @@ impl Shared {
             last_growth: Cell::new(0),
             home: Cell::new(0),
             moved: Cell::new(false),
+            shortcuts: Shortcuts::default(),
             needs_reactor: Cell::new(false),
             entered: Cell::new(None),
         }
@@ -101,6 +104,10 @@ impl Shared {
 
     pub fn prepared(&self) -> &Prepared {
         self.wake.prepared()
+    }
+
+    pub fn shortcuts(&self) -> &Shortcuts {
+        &self.shortcuts
     }
 
     /// The text of C for the TRAP or STOP that it has just answered.
@@ -288,7 +295,40 @@ enum Next {
     Ended(Ended),
 }
 
-type Call = Pin<Box<dyn Future<Output = Result<Next, Failed>> + Send>>;
+/// The call that is under way, a future whose type only `Call::new` knows. It is no `dyn Future`
+/// because each switch back to the scheduler returns through every function between the guest and
+/// C, and no such return is predicted: `resume` is one function for all of them.
+struct Call {
+    future: NonNull<c_void>,
+    resume: fn(&mut Instance) -> c_int,
+    drop: unsafe fn(NonNull<c_void>),
+}
+
+// SAFETY: `Call::new` demands of the future that it is.
+unsafe impl Send for Call {}
+
+impl Call {
+    fn new<F>(future: F) -> Call
+    where
+        F: Future<Output = Result<Next, Failed>> + Send,
+    {
+        Call {
+            future: NonNull::from(Box::leak(Box::new(future))).cast(),
+            resume: Instance::resume_as::<F>,
+            drop: |future| {
+                // SAFETY: leaked above, and dropped once: `drop` below is the only caller.
+                drop(unsafe { Box::from_raw(future.cast::<F>().as_ptr()) });
+            },
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        // SAFETY: the future is the one of `new`.
+        unsafe { (self.drop)(self.future) };
+    }
+}
 
 fn starting(error: wasmtime::Error) -> Failed {
     Failed {
@@ -360,7 +400,7 @@ async fn instantiate(shared: SharedRef) -> Result<Next, Failed> {
 // instance. Blocks, because a future of an `async fn` keeps its arguments twice.
 
 fn run_component(mut store: Store<State>, function: component::TypedFunc<(), ()>) -> Call {
-    Box::pin(async move {
+    Call::new(async move {
         function.call_async(&mut store, ()).await.map_err(running)?;
         Ok(Next::Ended(Ended::Done))
     })
@@ -370,7 +410,7 @@ fn run_command(
     mut store: Store<State>,
     function: component::TypedFunc<(), (Result<(), ()>,)>,
 ) -> Call {
-    Box::pin(async move {
+    Call::new(async move {
         let (result,) = function.call_async(&mut store, ()).await.map_err(running)?;
         Ok(Next::Ended(match result {
             Ok(()) => Ended::Done,
@@ -380,7 +420,7 @@ fn run_command(
 }
 
 fn run_module(mut store: Store<State>, function: wasmtime::TypedFunc<(), ()>) -> Call {
-    Box::pin(async move {
+    Call::new(async move {
         function.call_async(&mut store, ()).await.map_err(running)?;
         Ok(Next::Ended(Ended::Done))
     })
@@ -388,18 +428,6 @@ fn run_module(mut store: Store<State>, function: wasmtime::TypedFunc<(), ()>) ->
 
 fn lost_entry() -> Failed {
     starting(Stop::Broken("the entry was seen at prepare and is not there now".to_owned()).into())
-}
-
-/// Poll once; from one part of the life into the other without coming back in between.
-fn poll(call: &mut Call, context: &mut Context<'_>) -> Poll<Result<Ended, Failed>> {
-    loop {
-        match call.as_mut().poll(context) {
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(Ok(Next::Call(next))) => *call = next,
-            Poll::Ready(Ok(Next::Ended(ended))) => return Poll::Ready(Ok(ended)),
-            Poll::Ready(Err(failed)) => return Poll::Ready(Err(failed)),
-        }
-    }
 }
 
 /// How an instance ended, once it has.
@@ -422,7 +450,8 @@ impl Instance {
     pub fn new(prepared: Arc<Prepared>, guest: *mut c_void, pid: u64) -> Instance {
         let shared = Box::new(Shared::new(prepared, guest, pid));
         let shared = SharedRef(NonNull::from(Box::leak(shared)));
-        let call: Call = Box::pin(instantiate(shared));
+        shared.wake.set_shared(shared);
+        let call = Call::new(instantiate(shared));
         Instance {
             call: Some(ManuallyDrop::new(call)),
             outcome: None,
@@ -430,10 +459,15 @@ impl Instance {
         }
     }
 
+    /// A panic answers TRAPPED.
     pub fn resume(&mut self) -> c_int {
-        if self.outcome.is_none() {
-            self.step();
+        match &self.call {
+            Some(call) => (call.resume)(self),
+            None => self.answer(),
         }
+    }
+
+    fn answer(&self) -> c_int {
         match &self.outcome {
             None if self.shared.wake.is_yielding() => YIELDED,
             None => PENDING,
@@ -443,34 +477,68 @@ impl Instance {
         }
     }
 
+    /// For a call whose future is an `F`.
+    fn resume_as<F>(&mut self) -> c_int
+    where
+        F: Future<Output = Result<Next, Failed>>,
+    {
+        let resumed = catch_unwind(AssertUnwindSafe(|| {
+            if self.outcome.is_none() {
+                self.step::<F>();
+            }
+            self.answer()
+        }));
+        resumed.unwrap_or(TRAPPED)
+    }
+
     /// Poll once, and settle what came of it.
-    fn step(&mut self) {
+    #[inline(always)]
+    fn step<F>(&mut self)
+    where
+        F: Future<Output = Result<Next, Failed>>,
+    {
         if self.shared.stop.get() && !self.answers_to_stop() {
             return self.give_up();
         }
-        let Some(call) = &mut self.call else {
+        let Some(call) = &self.call else {
             return self.settle(Outcome::Trapped(Fault::from_text(
                 Kind::Host,
                 "nothing to resume",
             )));
         };
+        // SAFETY: the future is an F, for which this was chosen; it is boxed, so it never moves,
+        // and nobody else polls it.
+        let call = unsafe { Pin::new_unchecked(call.future.cast::<F>().as_mut()) };
         self.shared.wake.set_yielding(false);
         self.shared.note_thread();
         self.shared.enter_if_needed();
         let waker = self.shared.wake.waker();
         let mut context = Context::from_waker(&waker);
-        let polled = catch_unwind(AssertUnwindSafe(|| poll(call, &mut context)));
+        let polled = catch_unwind(AssertUnwindSafe(|| call.poll(&mut context)));
         self.shared.leave_reactor();
         match polled {
             Ok(Poll::Pending) if self.shared.stop.get() && !self.answers_to_stop() => {
                 self.give_up()
             }
             Ok(Poll::Pending) => {}
-            Ok(Poll::Ready(Ok(Ended::Done))) => self.settle(Outcome::Done),
-            Ok(Poll::Ready(Ok(Ended::CommandFailed))) => self.settle(Outcome::Exited(1)),
+            Ok(Poll::Ready(Ok(Next::Call(next)))) => self.go_on(next),
+            Ok(Poll::Ready(Ok(Next::Ended(Ended::Done)))) => self.settle(Outcome::Done),
+            Ok(Poll::Ready(Ok(Next::Ended(Ended::CommandFailed)))) => {
+                self.settle(Outcome::Exited(1));
+            }
             Ok(Poll::Ready(Err(failed))) => self.settle(failure(failed, self.shared.prepared())),
             Err(panic) => self.settle(Outcome::Trapped(Fault::from_panic(&*panic))),
         }
+    }
+
+    /// From one part of the life into the other without coming back to C in between.
+    fn go_on(&mut self, next: Call) {
+        let resume = next.resume;
+        if let Some(done) = self.call.replace(ManuallyDrop::new(next)) {
+            drop(ManuallyDrop::into_inner(done));
+        }
+        // What it answers is answered again by whoever was asked first.
+        let _ = resume(self);
     }
 
     /// Will a poll end the guest now that `stop` is set? Yes in one of our waits, and yes after a

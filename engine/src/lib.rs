@@ -547,12 +547,14 @@ pub unsafe extern "C" fn rusm_engine_start(
 /// # Safety
 /// See the head of this file; one thread at a time.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rusm_engine_resume(instance: *mut Instance) -> c_int {
+pub unsafe extern "C-unwind" fn rusm_engine_resume(instance: *mut Instance) -> c_int {
+    // Panics are caught in `resume_as`. Declared as above so that nothing is left to do here after
+    // it: the call becomes a jump, and the way back from the guest one return shorter.
     // SAFETY: see the head of this file.
-    guard_or(instance::TRAPPED, || match unsafe { instance.as_mut() } {
+    match unsafe { instance.as_mut() } {
         Some(instance) => instance.resume(),
         None => EINVAL,
-    })
+    }
 }
 
 /// # Safety

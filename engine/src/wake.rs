@@ -6,13 +6,15 @@
 //! be used after the instance is gone. The gate is what makes that safe for the runtime: freeing
 //! an engine closes it, and afterwards nobody is called.
 
+use std::cell::OnceCell;
 use std::ffi::c_void;
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
-use std::task::{RawWaker, RawWakerVTable, Waker};
+use std::task::{Context, RawWaker, RawWakerVTable, Waker};
 
 use crate::host::HostCalls;
+use crate::instance::SharedRef;
 use crate::prepare::Prepared;
 
 struct Runtime(*mut c_void);
@@ -64,6 +66,8 @@ pub struct Wake {
     /// and host->wake would only be noise. Relaxed: written and read by the thread that polls.
     yielding: AtomicBool,
     owned: OnceLock<Arc<Target>>,
+    /// Whose part this is; set before the first poll.
+    shared: OnceCell<SharedRef>,
 }
 
 impl Wake {
@@ -73,7 +77,28 @@ impl Wake {
             pid,
             yielding: AtomicBool::new(false),
             owned: OnceLock::new(),
+            shared: OnceCell::new(),
         }
+    }
+
+    /// Once the whole lies where it stays.
+    pub fn set_shared(&self, shared: SharedRef) {
+        // It is set once; a second time would say the same.
+        let _ = self.shared.set(shared);
+    }
+
+    /// The instance that is polled with this context. With it a future of a host call need not
+    /// hold anything, and boxing what is empty allocates nothing.
+    pub fn polled(context: &Context<'_>) -> Option<SharedRef> {
+        let waker = context.waker();
+        if !std::ptr::eq(waker.vtable(), &raw const BORROWED) {
+            return None;
+        }
+        // SAFETY: the data of BORROWED is a Wake that lives for the poll in which this happens.
+        unsafe { &*waker.data().cast::<Wake>() }
+            .shared
+            .get()
+            .copied()
     }
 
     pub fn prepared(&self) -> &Prepared {

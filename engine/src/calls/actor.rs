@@ -3,11 +3,12 @@
 
 use std::ffi::c_void;
 use std::future::poll_fn;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
-use wasmtime::Result;
 use wasmtime::component::{ComponentType, Lift, Lower, WasmList, WasmStr};
+use wasmtime::{Result, ValRaw};
 
+use super::shortcut::{Anchor, Nothing, Opener, Shortcut};
 use super::value::{HostBytes, HostPids, HostText, HostTexts, Owner, Text};
 use super::{
     Answer, Interface, Store, answer, expect_ok, expect_some, shared, unexpected, with_bytes,
@@ -16,6 +17,7 @@ use super::{
 use crate::error::Stop;
 use crate::host::{Bytes, ProcessInfo, Slice};
 use crate::instance::SharedRef;
+use crate::wake::Wake;
 
 pub fn add(actor: &mut Interface<'_>) -> Result<()> {
     add_processes(actor)?;
@@ -249,29 +251,28 @@ fn info(shared: SharedRef, target: u64) -> Result<Option<Info>> {
 }
 
 fn add_messages(actor: &mut Interface<'_>) -> Result<()> {
-    actor.func_wrap("send", |store, (to, message): (u64, WasmList<u8>)| {
-        let shared = shared(&store);
-        let code = with_bytes(&store, &message, |message| {
-            // SAFETY: as above; the slice is valid during the call.
-            unsafe { (shared.host().send)(shared.guest(), to, message) }
-        });
-        Ok(expect_ok(&shared, code, "send")?)
+    let anchor = 0u64;
+    actor.func_wrap("send", move |store, (to, message): (u64, WasmList<u8>)| {
+        let opener = Opener {
+            anchor: Anchor::of(&anchor),
+            callee: send_at_once,
+        };
+        send(store, to, &message, opener)
     })?;
+    // These futures hold nothing, so that boxing them allocates nothing.
     actor.func_wrap_async("receive", |store, ()| {
-        let shared = shared(&store);
-        begin_receive(shared, None);
-        Box::new(poll_fn(move |_| {
-            poll_receive(shared).map(|received| match received? {
+        begin_receive(shared(&store), None);
+        Box::new(poll_fn(|context| {
+            poll_polled(context).map(|received| match received? {
                 Some(message) => Ok((message,)),
                 None => Err(unexpected("receive_poll").into()),
             })
         }))
     })?;
     actor.func_wrap_async("receive-timeout", |store, (timeout_ms,): (u64,)| {
-        let shared = shared(&store);
-        begin_receive(shared, Some(timeout_ms));
-        Box::new(poll_fn(move |_| {
-            poll_receive(shared).map(|received| Ok((received?,)))
+        begin_receive(shared(&store), Some(timeout_ms));
+        Box::new(poll_fn(|context| {
+            poll_polled(context).map(|received| Ok((received?,)))
         }))
     })?;
     actor.func_wrap("stash", |store, (message,): (WasmList<u8>,)| {
@@ -290,11 +291,60 @@ fn add_messages(actor: &mut Interface<'_>) -> Result<()> {
     })
 }
 
+fn send(store: Store<'_>, to: u64, message: &WasmList<u8>, opener: Opener) -> Result<Nothing> {
+    let shared = shared(&store);
+    let code = shared.shortcuts().take_early().unwrap_or_else(|| {
+        with_bytes(&store, message, |message| {
+            // SAFETY: as above; the slice is valid during the call.
+            unsafe { (shared.host().send)(shared.guest(), to, message) }
+        })
+    });
+    expect_ok(&shared, code, "send")?;
+    Ok(Nothing { shared, opener })
+}
+
+/// # Safety
+/// Called by compiled code, for an entry of `send` that a shortcut has replaced.
+unsafe extern "C" fn send_at_once(
+    context: *mut c_void,
+    data: *mut c_void,
+    ty: u32,
+    options: u32,
+    values: *mut ValRaw,
+    count: usize,
+) -> bool {
+    // SAFETY: the contract above.
+    let shortcut = unsafe { Shortcut::of(data) };
+    // SAFETY: the pid, and where the message lies.
+    let [to, ptr, len] = unsafe { values.cast::<[ValRaw; 3]>().read() };
+    if let Some(message) = shortcut.bytes(options, ptr, len) {
+        // SAFETY: as above; the slice is valid during the call.
+        let send = |shared: SharedRef| unsafe {
+            (shared.host().send)(shared.guest(), to.get_u64(), message)
+        };
+        if shortcut.call(send) {
+            return true;
+        }
+    }
+    // SAFETY: the arguments are those of this call.
+    unsafe { shortcut.hand_on(context, ty, options, values, count) }
+}
+
 pub(super) fn begin_receive(shared: SharedRef, timeout_ms: Option<u64>) {
     let has_timeout = u32::from(timeout_ms.is_some());
     let timeout_ms = timeout_ms.unwrap_or(0);
     // SAFETY: as above.
     unsafe { (shared.host().receive_begin)(shared.guest(), has_timeout, timeout_ms) };
+}
+
+/// For the instance that is polled.
+fn poll_polled(context: &Context<'_>) -> Poll<Result<Option<HostBytes>, Stop>> {
+    match Wake::polled(context) {
+        Some(shared) => poll_receive(shared),
+        None => Poll::Ready(Err(Stop::Broken(
+            "a wait was polled by somebody else".to_owned(),
+        ))),
+    }
 }
 
 /// Ask C whether something has come. No waker is registered: C resumes when it is worth asking

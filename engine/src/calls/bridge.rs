@@ -24,6 +24,7 @@ use wasmtime::component::{
 };
 use wasmtime::{Engine, Result, StoreContextMut, ValRaw};
 
+use super::shortcut::{Anchor, Opener, Shortcut};
 use super::value::Owner;
 use super::{Answer as Code, answer, unexpected};
 use crate::error::{EINVAL, Failure, Stop};
@@ -424,6 +425,8 @@ impl<const N: usize> Args<N> {
 pub struct Answer<const N: usize> {
     value: Value,
     _owner: Owner,
+    /// Set if the function may have a shortcut.
+    opener: Option<(SharedRef, Opener)>,
 }
 
 // SAFETY: an instance is used by one thread at a time, and an answer never leaves it.
@@ -450,6 +453,45 @@ unsafe impl<const N: usize> ComponentType for Answer<N> {
 // SAFETY: it stands for a list of results and checks that it gets one.
 unsafe impl<const N: usize> ComponentNamedList for Answer<N> {}
 
+/// The number of a type that is one core value.
+fn number_type(ty: InterfaceType) -> Option<u32> {
+    Some(match ty {
+        InterfaceType::Bool => host::TYPE_BOOL,
+        InterfaceType::U8 => host::TYPE_U8,
+        InterfaceType::U16 => host::TYPE_U16,
+        InterfaceType::U32 => host::TYPE_U32,
+        InterfaceType::U64 => host::TYPE_U64,
+        InterfaceType::S8 => host::TYPE_S8,
+        InterfaceType::S16 => host::TYPE_S16,
+        InterfaceType::S32 => host::TYPE_S32,
+        InterfaceType::S64 => host::TYPE_S64,
+        InterfaceType::Float32 => host::TYPE_F32,
+        InterfaceType::Float64 => host::TYPE_F64,
+        InterfaceType::Char => host::TYPE_CHAR,
+        _ => return None,
+    })
+}
+
+/// A number of C as a core value.
+fn core_value(value: &Value) -> Result<ValRaw> {
+    let bits = value.bits();
+    Ok(match value.ty {
+        host::TYPE_BOOL => ValRaw::u32(u32::from(bits != 0)),
+        host::TYPE_U8 => ValRaw::u32(u32::from(bits as u8)),
+        host::TYPE_U16 => ValRaw::u32(u32::from(bits as u16)),
+        host::TYPE_U32 => ValRaw::u32(bits as u32),
+        host::TYPE_U64 => ValRaw::u64(bits),
+        host::TYPE_S8 => ValRaw::i32(i32::from(bits as i8)),
+        host::TYPE_S16 => ValRaw::i32(i32::from(bits as i16)),
+        host::TYPE_S32 => ValRaw::i32(bits as i32),
+        host::TYPE_S64 => ValRaw::i64(bits.cast_signed()),
+        host::TYPE_F32 => ValRaw::f32(bits as u32),
+        host::TYPE_F64 => ValRaw::f64(bits),
+        host::TYPE_CHAR => ValRaw::u32(u32::from(scalar(bits)?)),
+        _ => return wrong_answer(),
+    })
+}
+
 /// Lower a plain value to memory as the Rust type.
 macro_rules! lowered {
     ($cx:expr, $ty:expr, $offset:expr, $value:expr) => {
@@ -475,26 +517,17 @@ fn wrong_answer<T>() -> Result<T> {
 impl<const N: usize> Answer<N> {
     /// One core value.
     fn flat(&self, ty: InterfaceType) -> Result<ValRaw> {
-        let (value, bits) = (&self.value, self.value.bits());
-        Ok(match (ty, value.ty) {
-            (InterfaceType::Bool, host::TYPE_BOOL) => ValRaw::u32(u32::from(bits != 0)),
-            (InterfaceType::U8, host::TYPE_U8) => ValRaw::u32(u32::from(bits as u8)),
-            (InterfaceType::U16, host::TYPE_U16) => ValRaw::u32(u32::from(bits as u16)),
-            (InterfaceType::U32, host::TYPE_U32) => ValRaw::u32(bits as u32),
-            (InterfaceType::U64, host::TYPE_U64) => ValRaw::u64(bits),
-            (InterfaceType::S8, host::TYPE_S8) => ValRaw::i32(i32::from(bits as i8)),
-            (InterfaceType::S16, host::TYPE_S16) => ValRaw::i32(i32::from(bits as i16)),
-            (InterfaceType::S32, host::TYPE_S32) => ValRaw::i32(bits as i32),
-            (InterfaceType::S64, host::TYPE_S64) => ValRaw::i64(bits.cast_signed()),
-            (InterfaceType::Float32, host::TYPE_F32) => ValRaw::f32(bits as u32),
-            (InterfaceType::Float64, host::TYPE_F64) => ValRaw::f64(bits),
-            (InterfaceType::Char, host::TYPE_CHAR) => ValRaw::u32(u32::from(scalar(bits)?)),
+        let fits = match (ty, self.value.ty) {
             // Both sides are empty: only which one it is counts.
             (InterfaceType::Result(_), host::TYPE_NONE) => {
-                ValRaw::u32(u32::from(value.is_error != 0))
+                return Ok(ValRaw::u32(u32::from(self.value.is_error != 0)));
             }
-            _ => return wrong_answer(),
-        })
+            (ty, answered) => number_type(ty) == Some(answered),
+        };
+        if !fits {
+            return wrong_answer();
+        }
+        core_value(&self.value)
     }
 
     fn plain_to_memory<T>(
@@ -568,6 +601,9 @@ unsafe impl<const N: usize> Lower for Answer<N> {
         ty: InterfaceType,
         dst: &mut MaybeUninit<[ValRaw; N]>,
     ) -> Result<()> {
+        if let Some((shared, opener)) = &self.opener {
+            opener.look(cx, *shared);
+        }
         let types = cx.types;
         let Some(ty) = tuple(&ty, types)?.first() else {
             return Ok(());
@@ -606,6 +642,7 @@ fn take<const R: usize>(
         Code::Ok => Ok(Some(Answer {
             value,
             _owner: owner,
+            opener: None,
         })),
         Code::Pending => Ok(None),
         Code::None => Err(unexpected(call)),
@@ -620,6 +657,9 @@ fn call<const N: usize, const R: usize>(
 ) -> Result<Option<Answer<R>>> {
     let shared = super::shared(store);
     let (mut value, mut owner) = (NOTHING, std::ptr::null_mut());
+    if let Some(code) = shared.shortcuts().take_early() {
+        return Ok(take(shared, code, "bridge_call", value, owner)?);
+    }
     let code = args.with(store, |args| {
         // SAFETY: the guest is the one of this store; the values are as many as the function was
         // declared with, which `check` has seen; the outputs are valid for writes.
@@ -647,11 +687,147 @@ fn poll<const R: usize>(shared: SharedRef) -> Poll<Result<Answer<R>>> {
     }
 }
 
+// ---- shortcuts ----
+
+/// A function that never waits and has numbers only. Its shortcut reads them by these types.
+struct Numbers {
+    handle: Handle,
+    params: [u32; FLAT_MAX],
+    count: usize,
+    answer: u32,
+}
+
+impl Numbers {
+    /// An answer that is a character is checked, and the check may fail: no shortcut for it.
+    fn of(function: &Function) -> Option<Numbers> {
+        let is_number = |ty: &u32| (host::TYPE_BOOL..=host::TYPE_CHAR).contains(ty);
+        let plain = function.params.iter().all(is_number) && function.params.len() <= FLAT_MAX;
+        let answers = (host::TYPE_NONE..host::TYPE_CHAR).contains(&function.answer);
+        if function.may_wait || function.is_result || !plain || !answers {
+            return None;
+        }
+        let mut params = [host::TYPE_NONE; FLAT_MAX];
+        params[..function.params.len()].copy_from_slice(&function.params);
+        Some(Numbers {
+            handle: function.handle,
+            params,
+            count: function.params.len(),
+            answer: function.answer,
+        })
+    }
+}
+
+/// A core value of the guest as the number that it stands for.
+fn number(ty: u32, raw: ValRaw) -> Option<Value> {
+    let signed = |number: i64| number.cast_unsigned();
+    let bits = match ty {
+        host::TYPE_BOOL => u64::from(raw.get_u32() != 0),
+        host::TYPE_U8 => u64::from(raw.get_u32() as u8),
+        host::TYPE_U16 => u64::from(raw.get_u32() as u16),
+        host::TYPE_U32 => u64::from(raw.get_u32()),
+        host::TYPE_U64 | host::TYPE_S64 => raw.get_u64(),
+        host::TYPE_S8 => signed(i64::from(raw.get_u32() as i8)),
+        host::TYPE_S16 => signed(i64::from(raw.get_u32() as i16)),
+        host::TYPE_S32 => signed(i64::from(raw.get_i32())),
+        host::TYPE_F32 => u64::from(raw.get_f32()),
+        host::TYPE_F64 => raw.get_f64(),
+        host::TYPE_CHAR => u64::from(u32::from(char::from_u32(raw.get_u32())?)),
+        _ => return None,
+    };
+    Some(Value::number(ty, bits))
+}
+
+/// # Safety
+/// Called by compiled code, for an entry of a function of `Numbers` that a shortcut has replaced.
+unsafe extern "C" fn call_at_once(
+    context: *mut c_void,
+    data: *mut c_void,
+    ty: u32,
+    options: u32,
+    values: *mut ValRaw,
+    count: usize,
+) -> bool {
+    // SAFETY: the contract above.
+    let shortcut = unsafe { Shortcut::of(data) };
+    // SAFETY: `add_numbers` captures nothing else.
+    let function = unsafe { shortcut.captured::<Numbers>() };
+    let mut args = [const { MaybeUninit::<Value>::uninit() }; FLAT_MAX];
+    let mut known = true;
+    for (index, ty) in function.params[..function.count].iter().enumerate() {
+        // SAFETY: a core value for each parameter.
+        match number(*ty, unsafe { values.add(index).read() }) {
+            Some(value) => _ = args[index].write(value),
+            None => known = false,
+        }
+    }
+    // SAFETY: the arguments are those of this call; if all are known, all are written.
+    unsafe {
+        (known && answer_at_once(shortcut, function, args.as_ptr().cast(), values))
+            || shortcut.hand_on(context, ty, options, values, count)
+    }
+}
+
+/// # Safety
+/// `args` are those of the function; an answer may be written to `values`.
+unsafe fn answer_at_once(
+    shortcut: &Shortcut,
+    function: &Numbers,
+    args: *const Value,
+    values: *mut ValRaw,
+) -> bool {
+    let (mut value, mut owner) = (NOTHING, std::ptr::null_mut());
+    let answered = shortcut.call(|shared| {
+        let (host, guest) = (shared.host(), shared.guest());
+        // SAFETY: as in `call`.
+        let code =
+            unsafe { (host.bridge_call)(guest, function.handle.0, args, &mut value, &mut owner) };
+        drop(Owner::new(host, owner));
+        match code {
+            // C has seen to it; an answer that cannot be is told as one.
+            host::CALL_OK if value.ty != function.answer => host::CALL_NONE,
+            code => code,
+        }
+    });
+    if answered
+        && value.ty != host::TYPE_NONE
+        && let Ok(raw) = core_value(&value)
+    {
+        // SAFETY: a function with an answer has room for it.
+        unsafe { values.write(raw) };
+    }
+    answered
+}
+
+/// The closure captures `numbers` and nothing else, which is what its shortcut relies on.
+fn add_numbers<const N: usize, const R: usize>(
+    interface: &mut LinkerInstance<'_, State>,
+    name: &str,
+    numbers: Numbers,
+) -> Result<()> {
+    interface.func_wrap(
+        name,
+        move |store: Store<'_>, args: Args<N>| -> Result<Answer<R>> {
+            let numbers = &numbers;
+            let opener = Opener {
+                anchor: Anchor::of(numbers),
+                callee: call_at_once,
+            };
+            let mut answer =
+                call(&store, numbers.handle, &args)?.ok_or_else(|| unexpected("bridge_call"))?;
+            answer.opener = Some((super::shared(&store), opener));
+            Ok(answer)
+        },
+    )
+}
+
 fn add_function<const N: usize, const R: usize>(
     interface: &mut LinkerInstance<'_, State>,
     function: &Function,
 ) -> Result<()> {
     let handle = function.handle;
+    if let Some(numbers) = Numbers::of(function) {
+        return add_numbers::<N, R>(interface, &function.name, numbers);
+    }
     if !function.may_wait {
         return interface.func_wrap(
             &function.name,

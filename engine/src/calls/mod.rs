@@ -16,6 +16,7 @@ mod log;
 mod pg;
 mod raw;
 mod serve;
+mod shortcut;
 mod streams;
 mod value;
 
@@ -36,6 +37,8 @@ pub const INTERFACES: [&str; 7] = [
     "rusm:runtime/serve",
     "rusm:runtime/streams",
 ];
+
+pub use shortcut::Shortcuts;
 
 /// The module `rusm` for core modules.
 pub use raw::add_to_linker as add_raw_to_linker;

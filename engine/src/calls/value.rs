@@ -281,7 +281,46 @@ macro_rules! lower_as {
     };
 }
 
-lower_as!(HostBytes, [u8], as_slice);
+// SAFETY: every item is the one of a list of bytes, whose implementation is Wasmtime's.
+unsafe impl ComponentType for HostBytes {
+    type Lower = <[u8] as ComponentType>::Lower;
+
+    const ABI: CanonicalAbiInfo = <[u8] as ComponentType>::ABI;
+
+    fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
+        <[u8] as ComponentType>::typecheck(ty, types)
+    }
+}
+
+// SAFETY: what is written is the list of bytes for which `ty` was checked.
+unsafe impl Lower for HostBytes {
+    fn linear_lower_to_flat<T>(
+        &self,
+        cx: &mut LowerContext<'_, T>,
+        ty: InterfaceType,
+        dst: &mut MaybeUninit<Self::Lower>,
+    ) -> Result<()> {
+        self.as_slice().linear_lower_to_flat(cx, ty, dst)
+    }
+
+    /// Wasmtime's looks the memory up for the bytes, the pointer and the length; once is enough.
+    fn linear_lower_to_memory<T>(
+        &self,
+        cx: &mut LowerContext<'_, T>,
+        _ty: InterfaceType,
+        offset: usize,
+    ) -> Result<()> {
+        let bytes = self.as_slice();
+        let place = cx.realloc(0, 0, 1, bytes.len())?;
+        let (ptr, len) = (u32::try_from(place)?, u32::try_from(bytes.len())?);
+        let memory = cx.as_slice_mut();
+        memory[place..][..bytes.len()].copy_from_slice(bytes);
+        memory[offset..][..4].copy_from_slice(&ptr.to_le_bytes());
+        memory[offset + 4..][..4].copy_from_slice(&len.to_le_bytes());
+        Ok(())
+    }
+}
+
 lower_as!(HostText, str, as_str);
 lower_as!(Text, str, as_str);
 lower_as!(HostTexts, [Text], as_slice);
