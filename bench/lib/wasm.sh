@@ -13,9 +13,10 @@ core_run() { # core_run MEMORY_MB OPTIONS
     "$RUSM_BUILD/bench/$core_name" --memory-mb "$@" "${wasm_guests[@]}"
 }
 
-core_peer() { # core_peer rusm OPTIONS
+core_peer() { # core_peer rusm|wasmtime OPTIONS
+    local peer=$1
     shift
-    "$RUSM_PEERS/bin/peer-rusm" "$core_name" "$@" "${wasm_guests[@]}"
+    "$RUSM_PEERS/bin/peer-$peer" "$core_name" "$@" "${wasm_guests[@]}"
 }
 
 wasm_bench() { # wasm_bench NAME SIZES GUESTS OPTIONS...

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Build what the benches of the core compare with: setup.sh DIR, with RUSM_CARGO set. Makes
-# DIR/bin/peer-rusm (the reference's crates, its engine among
-# them: some minutes) and DIR/bin/peer-beam (Erlang). Called by
-# `./dev setup --peers`; does nothing when nothing changed.
+# Build what the benches compare with: setup.sh DIR, with RUSM_CARGO set. Makes DIR/bin/peer-rusm
+# (the reference's crates, its engine among them: some minutes), DIR/bin/peer-wasmtime (our engine's
+# Wasmtime alone: some minutes) and DIR/bin/peer-beam (Erlang). Called by `./dev setup --peers`; does
+# nothing when nothing changed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 dir=${1:?usage: setup.sh DIR}
@@ -11,9 +11,11 @@ cargo=${RUSM_CARGO:?RUSM_CARGO names the cargo to use}
 
 mkdir -p "$dir/bin"
 dir=$(cd "$dir" && pwd)
-"$cargo" build --quiet --release --locked --manifest-path rusm/Cargo.toml \
-    --target-dir "$dir/target-bench" >&2
-cp "$dir/target-bench/release/peer-rusm" "$dir/bin/peer-rusm"
+for peer in rusm wasmtime; do
+    "$cargo" build --quiet --release --locked --manifest-path $peer/Cargo.toml \
+        --target-dir "$dir/target-bench" >&2
+    cp "$dir/target-bench/release/peer-$peer" "$dir/bin/peer-$peer"
+done
 
 mkdir -p "$dir/beam"
 if [ ! "$dir/beam/beam.beam" -nt beam.erl ]; then
