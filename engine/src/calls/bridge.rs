@@ -472,22 +472,21 @@ fn number_type(ty: InterfaceType) -> Option<u32> {
     })
 }
 
-/// A number of C as a core value.
-fn core_value(value: &Value) -> Result<ValRaw> {
+/// A number of C as the 64 bits of a core value. No ValRaw on the way: reading back its 16 bytes
+/// right after 8 of them were written makes the processor wait.
+#[inline(always)]
+fn core_bits(value: &Value) -> Result<u64> {
     let bits = value.bits();
+    let signed = |number: i32| u64::from(number.cast_unsigned());
     Ok(match value.ty {
-        host::TYPE_BOOL => ValRaw::u32(u32::from(bits != 0)),
-        host::TYPE_U8 => ValRaw::u32(u32::from(bits as u8)),
-        host::TYPE_U16 => ValRaw::u32(u32::from(bits as u16)),
-        host::TYPE_U32 => ValRaw::u32(bits as u32),
-        host::TYPE_U64 => ValRaw::u64(bits),
-        host::TYPE_S8 => ValRaw::i32(i32::from(bits as i8)),
-        host::TYPE_S16 => ValRaw::i32(i32::from(bits as i16)),
-        host::TYPE_S32 => ValRaw::i32(bits as i32),
-        host::TYPE_S64 => ValRaw::i64(bits.cast_signed()),
-        host::TYPE_F32 => ValRaw::f32(bits as u32),
-        host::TYPE_F64 => ValRaw::f64(bits),
-        host::TYPE_CHAR => ValRaw::u32(u32::from(scalar(bits)?)),
+        host::TYPE_BOOL => u64::from(bits != 0),
+        host::TYPE_U8 => u64::from(bits as u8),
+        host::TYPE_U16 => u64::from(bits as u16),
+        host::TYPE_U32 | host::TYPE_S32 | host::TYPE_F32 => u64::from(bits as u32),
+        host::TYPE_U64 | host::TYPE_S64 | host::TYPE_F64 => bits,
+        host::TYPE_S8 => signed(i32::from(bits as i8)),
+        host::TYPE_S16 => signed(i32::from(bits as i16)),
+        host::TYPE_CHAR => u64::from(scalar(bits)?),
         _ => return wrong_answer(),
     })
 }
@@ -527,7 +526,7 @@ impl<const N: usize> Answer<N> {
         if !fits {
             return wrong_answer();
         }
-        core_value(&self.value)
+        Ok(ValRaw::u64(core_bits(&self.value)?))
     }
 
     fn plain_to_memory<T>(
@@ -790,10 +789,10 @@ unsafe fn answer_at_once(
     });
     if answered
         && value.ty != host::TYPE_NONE
-        && let Ok(raw) = core_value(&value)
+        && let Ok(bits) = core_bits(&value)
     {
-        // SAFETY: a function with an answer has room for it.
-        unsafe { values.write(raw) };
+        // SAFETY: a function with an answer has room for it, which begins with its bits.
+        unsafe { values.cast::<u64>().write(bits.to_le()) };
     }
     answered
 }
