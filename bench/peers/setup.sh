@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Build what the benches compare with: setup.sh DIR, with RUSM_CARGO set. Makes DIR/bin/peer-rusm
-# (the reference's crates, its engine among them: some minutes), DIR/bin/peer-wasmtime (our engine's
-# Wasmtime alone: some minutes) and DIR/bin/peer-beam (Erlang). Called by `./dev setup --peers`; does
-# nothing when nothing changed.
+# (the reference's crates, its engine among them: some minutes), DIR/bin/peer-wasmtime (Wasmtime of
+# our version alone: some minutes) and DIR/bin/peer-beam (Erlang). Called by `./dev setup --peers`;
+# does nothing when nothing changed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 dir=${1:?usage: setup.sh DIR}
