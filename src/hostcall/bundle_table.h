@@ -19,6 +19,7 @@
 #include "rusm/export.h"
 
 #include "base/list.h"
+#include "hostcall/digest_memo.h"
 #include "hostcall/template.h"
 
 enum {
@@ -28,10 +29,6 @@ enum {
     RUSM__ORIGIN_WAYS = 4,
 };
 #define RUSM__BUNDLES_CODE_BYTES ((size_t)256 << 20)
-
-struct rusm__digest {
-    unsigned char bytes[32];
-};
 
 struct rusm__bundle {
     struct rusm__bundle *chain; /* of its bucket, or of those that were taken out */

@@ -175,31 +175,45 @@ static void ask_locked(struct rusm__bundles *bundles, struct rusm__template *tem
     atomic_store_explicit(&call->state, RUSM__BUNDLE_WAITING, memory_order_relaxed);
 }
 
-/* By what a question is known: an inline source by its bytes, any other by its place and name. */
-static bool digest_of(const struct rusm__bundle_source *source, struct rusm__digest *out) {
-    unsigned char name[1 + RUSM__BUNDLE_NAME_BYTES];
-    if (source->place == RUSM__BUNDLE_INLINE) {
-        if (source->first.len > DIGEST_AT_ONCE_BYTES)
-            return false;
-        rusm__component_digest(source->first.ptr, source->first.len, out->bytes);
-        return true;
-    }
+/* By what a question is known: an inline source by its bytes, any other by its place and name,
+ * which are put together in `name`. */
+static struct rusm__slice question_of(const struct rusm__bundle_source *source,
+                                      unsigned char name[1 + RUSM__BUNDLE_NAME_BYTES]) {
+    if (source->place == RUSM__BUNDLE_INLINE)
+        return source->first;
     assert(source->whole.len <= RUSM__BUNDLE_NAME_BYTES);
     name[0] = (unsigned char)source->place;
     memcpy(name + 1, source->whole.ptr, source->whole.len);
-    rusm__component_digest(name, 1 + source->whole.len, out->bytes);
-    return true;
+    return (struct rusm__slice){name, 1 + source->whole.len};
+}
+
+/* The lock is let go for the work of a digest that is not remembered. */
+static void digest_locked(struct rusm__bundles *bundles, struct rusm__slice question,
+                          struct rusm__digest *out) {
+    const struct rusm__digest *known = rusm__memo_find(&bundles->memo, question.ptr, question.len);
+    if (known) {
+        *out = *known;
+        return;
+    }
+    pthread_mutex_unlock(&bundles->lock);
+    rusm__component_digest(question.ptr, question.len, out->bytes);
+    pthread_mutex_lock(&bundles->lock);
+    rusm__memo_keep(&bundles->memo, question.ptr, question.len, out);
 }
 
 void rusm__bundles_ask(struct rusm__bundles *bundles, struct rusm__template *template,
                        const struct rusm__bundle_source *source, struct rusm__bundle_call *call) {
+    unsigned char name[1 + RUSM__BUNDLE_NAME_BYTES];
+    struct rusm__slice question = question_of(source, name);
+    bool at_once = question.len <= DIGEST_AT_ONCE_BYTES;
     struct rusm__digest digest;
-    bool at_once = digest_of(source, &digest);
     call->component = NULL;
     call->error = NULL;
     call->load = NULL;
     rusm__list_init(&call->waiting);
     pthread_mutex_lock(&bundles->lock);
+    if (at_once)
+        digest_locked(bundles, question, &digest);
     ask_locked(bundles, template, source, at_once ? &digest : NULL, call);
     pthread_mutex_unlock(&bundles->lock);
 }
@@ -263,6 +277,7 @@ void rusm__bundles_stop(struct rusm__bundles *bundles) {
     rusm__kv_reader_free(bundles->reader);
     bundles->reader = NULL;
     rusm__bundle_table_fini(&bundles->table);
+    rusm__memo_fini(&bundles->memo);
 }
 
 void rusm__bundles_fini(struct rusm__bundles *bundles) {

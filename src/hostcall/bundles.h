@@ -82,6 +82,7 @@ struct rusm__bundles {
     pthread_mutex_t lock;
     pthread_cond_t work; /* on the monotonic clock */
     struct rusm__bundle_table table;
+    struct rusm__digest_memo memo;
     struct rusm__list queue; /* of loads: those with fetched bytes, then the others as they came */
     struct rusm__list fetching; /* loads that the reactor will bring back into the queue */
     struct rusm__load *active;  /* the one that the thread has taken */

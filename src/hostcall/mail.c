@@ -11,7 +11,7 @@
  * sends, sets a timer for or stashes, until the next message. */
 #include "hostcall/hostcall_impl.h"
 
-#include <stdio.h>
+#include <string.h>
 
 #include "rusm/error.h"
 
@@ -86,13 +86,35 @@ static void hand_out(struct rusm__calls *calls, rusm_msg *msg, struct rusm__byte
     leave_front(calls, out->len);
 }
 
+static char *put_text(char *at, const char *text) {
+    size_t len = strlen(text);
+    memcpy(at, text, len);
+    return at + len;
+}
+
+/* By hand: formatting took a tenth of the life of a small guest. */
+static char *put_decimal(char *at, uint64_t number) {
+    char digits[20]; /* of 2^64 - 1 */
+    size_t count = 0;
+    do {
+        digits[count++] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number);
+    while (count)
+        *at++ = digits[--count];
+    return at;
+}
+
 /* Exactly these bytes, which guests compare. A death says nothing about the message that the guest
  * works on, so its context stays. */
 static void hand_out_down(struct rusm__calls *calls, rusm_msg *msg, struct rusm__bytes *out) {
-    int len = snprintf(calls->down, sizeof(calls->down), "{\"__down\":\"%llu\",\"reason\":\"%s\"}",
-                       (unsigned long long)rusm_msg_from(msg),
-                       rusm_exit_kind_name(rusm_msg_exit_kind(msg)));
-    *out = (struct rusm__bytes){(const unsigned char *)calls->down, (size_t)len, NULL};
+    char *end = put_text(calls->down, "{\"__down\":\"");
+    end = put_decimal(end, rusm_msg_from(msg));
+    end = put_text(end, "\",\"reason\":\"");
+    end = put_text(end, rusm_exit_kind_name(rusm_msg_exit_kind(msg)));
+    end = put_text(end, "\"}");
+    *out =
+        (struct rusm__bytes){(const unsigned char *)calls->down, (size_t)(end - calls->down), NULL};
     if (calls->monitors)
         calls->monitors--;
     rusm_msg_free(msg);
