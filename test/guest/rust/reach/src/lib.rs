@@ -144,9 +144,11 @@ pub mod reach {
 
     pub fn keep(request: Request, params: Params) -> Response {
         let key = params.get("key").unwrap_or_default();
-        answer(match rusm_rs::kv::bucket("bundles").set(key, &request.body) {
-            Ok(()) => json!({}),
-            Err(why) => json!({ "error": why }),
-        })
+        answer(
+            match rusm_rs::kv::bucket("bundles").set(key, &request.body) {
+                Ok(()) => json!({}),
+                Err(why) => json!({ "error": why }),
+            },
+        )
     }
 }
