@@ -14,10 +14,19 @@
 //! The count is read once for many slots. An old count at `taken` does no harm: faults in between
 //! make the witness fail, and then the kernel is asked. A write to a page that so far reads as the
 //! shared page of zeros is a fault as well.
+//!
+//! All of this hangs on a count that counts. Where it stands still (a kernel in user space that
+//! answers the call and fills in nothing) or may not be read (a filter of system calls), it would
+//! tell of every slot that nothing was touched, and the next guest would read the last one's bytes.
+//! So whether it counts is tried once, and a read that fails is no witness.
 
 use std::cell::Cell;
 use std::mem::MaybeUninit;
+use std::ptr;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::slots::PAGE;
 
 /// More runs than this are not remembered; such a slot is scanned every time.
 const RUNS: usize = 6;
@@ -45,15 +54,46 @@ pub fn note_guest(moved: bool) {
     MOVED.set(moved);
 }
 
-/// Page faults of the calling thread so far.
-fn faults() -> u64 {
+/// What the kernel says of the page faults of the calling thread, if it may be asked.
+fn faults() -> Option<u64> {
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();
-    // SAFETY: the call fills the structure; it fails only for addresses and names that are wrong.
-    let usage = unsafe {
-        libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr());
-        usage.assume_init()
+    // SAFETY: the call fills the structure, which is valid when it is all zeros, too.
+    let (status, usage) = unsafe {
+        let status = libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr());
+        (status, usage.assume_init())
     };
-    (usage.ru_minflt + usage.ru_majflt) as u64
+    (status == 0).then_some((usage.ru_minflt + usage.ru_majflt) as u64)
+}
+
+/// Does the first touch of a page count?
+fn touch_counts() -> bool {
+    // SAFETY: a fresh anonymous mapping, touching nothing that exists.
+    let page = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            PAGE,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    if page == libc::MAP_FAILED {
+        return false;
+    }
+    let before = faults();
+    // SAFETY: the page that was just made, which nobody else knows.
+    unsafe { page.cast::<u8>().write_volatile(1) };
+    let after = faults();
+    // SAFETY: as above.
+    unsafe { libc::munmap(page, PAGE) };
+    before.is_some() && before < after
+}
+
+/// None: nobody can tell.
+fn counted_faults() -> Option<u64> {
+    static COUNTS: OnceLock<bool> = OnceLock::new();
+    COUNTS.get_or_init(touch_counts).then(faults).flatten()
 }
 
 /// Who took a slot, and how many faults that thread had had by then, or fewer.
@@ -83,18 +123,23 @@ impl Witness {
     }
 }
 
-/// The calling thread and its faults, just read.
-pub struct Present(Witness);
+/// The calling thread and its faults, just read; None: they cannot be.
+pub struct Present(Option<Witness>);
 
 impl Present {
     pub fn read() -> Present {
-        LAST_READ.set(faults());
-        Present(Witness::begin())
+        let read = counted_faults();
+        Present(read.map(|faults| {
+            LAST_READ.set(faults);
+            Witness::begin()
+        }))
     }
 
     /// No page has come to what the witness has seen.
     pub fn confirms(&self, witness: Witness) -> bool {
-        witness.thread == self.0.thread && witness.faults == self.0.faults
+        self.0.is_some_and(|present| {
+            witness.thread == present.thread && witness.faults == present.faults
+        })
     }
 }
 
@@ -158,12 +203,50 @@ impl Runs {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
 
+    /// From now on a system call of the calling thread does nothing and answers `errno`; 0: it says
+    /// that all went well. The thread ends with the test.
+    pub fn refuse(call: libc::c_long, errno: libc::c_int) {
+        let step = |code: u32, on_false: u8, k: u32| libc::sock_filter {
+            code: code as u16,
+            jt: 0,
+            jf: on_false,
+            k,
+        };
+        let mut steps = [
+            step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0), // its number
+            step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 1, call as u32),
+            step(
+                libc::BPF_RET | libc::BPF_K,
+                0,
+                libc::SECCOMP_RET_ERRNO | errno as u32,
+            ),
+            step(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_ALLOW),
+        ];
+        let program = libc::sock_fprog {
+            len: steps.len() as u16,
+            filter: steps.as_mut_ptr(),
+        };
+        // SAFETY: both are settings of this thread alone; the kernel copies the program.
+        unsafe {
+            assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+            let mode = libc::SECCOMP_MODE_FILTER;
+            assert_eq!(
+                libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program),
+                0
+            );
+        }
+    }
+
+    pub fn in_a_thread(test: impl FnOnce() + Send + 'static) {
+        std::thread::spawn(test).join().expect("the test passes");
+    }
+
+    /// One of a mapping of its own: the heap may have some that were touched.
     fn touch_a_new_page() {
-        let page = vec![1u8; 1 << 20];
-        assert_eq!(std::hint::black_box(&page)[1 << 19], 1);
+        let _ = touch_counts();
     }
 
     #[test]
@@ -180,12 +263,33 @@ mod tests {
     }
 
     #[test]
+    fn a_count_that_may_not_be_read_is_no_witness() {
+        in_a_thread(|| {
+            refuse(libc::SYS_getrusage, libc::EPERM);
+            Present::read();
+            let witness = Witness::begin().end();
+            touch_a_new_page();
+            assert!(!Present::read().confirms(witness));
+        });
+    }
+
+    #[test]
+    fn a_count_that_stands_still_is_noticed() {
+        assert!(touch_counts());
+        in_a_thread(|| {
+            refuse(libc::SYS_getrusage, 0);
+            assert_eq!(faults(), Some(0));
+            assert!(!touch_counts());
+        });
+    }
+
+    #[test]
     fn nobody_can_tell_about_a_guest_that_moved() {
         Present::read();
         note_guest(true);
         let witness = Witness::begin().end();
         note_guest(false);
-        assert!(!Present(Witness::begin()).confirms(witness));
+        assert!(!Present(Some(Witness::begin())).confirms(witness));
         let elsewhere = std::thread::spawn(Witness::begin).join().expect("no panic");
         assert_eq!(elsewhere.end().thread, 0);
     }

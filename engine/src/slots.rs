@@ -229,9 +229,13 @@ impl Slots {
             room::give(GROUP_MAPPINGS);
             return None;
         }
-        // SAFETY: the range was just reserved. A huge page would make a touch of one page cost the
-        // zeroing of 512; a refusal of this hint changes nothing else.
-        unsafe { libc::madvise(base, self.stride * GROUP, libc::MADV_NOHUGEPAGE) };
+        if !keep_pages_small(base, self.stride * GROUP) {
+            // SAFETY: the range was just reserved, and nobody has seen it.
+            unsafe { libc::munmap(base, self.stride * GROUP) };
+            self.groups.fetch_sub(1, Ordering::Relaxed);
+            room::give(GROUP_MAPPINGS);
+            return None;
+        }
         Some(Group {
             base: base.cast(),
             state: [State::Clean; GROUP],
@@ -418,6 +422,15 @@ fn page(offset: usize) -> u32 {
     u32::try_from(offset / PAGE).unwrap_or(u32::MAX)
 }
 
+/// A huge page would make a touch of one page cost the zeroing of 512. It would also bring pages
+/// without a fault, when the kernel makes one out of small ones, and src/resident.rs would not know
+/// of them. EINVAL: this kernel has no huge pages.
+fn keep_pages_small(base: *mut libc::c_void, bytes: usize) -> bool {
+    // SAFETY: a range that the caller has just reserved.
+    let status = unsafe { libc::madvise(base, bytes, libc::MADV_NOHUGEPAGE) };
+    status == 0 || std::io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL)
+}
+
 fn protect(base: *mut u8, from: usize, to: usize, accessible: bool) -> bool {
     let how = if accessible {
         libc::PROT_READ | libc::PROT_WRITE
@@ -533,5 +546,27 @@ unsafe impl MemoryCreator for SlotCreator {
             bytes: minimum,
             accessible,
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resident::tests::{in_a_thread, refuse};
+
+    #[test]
+    fn slots_where_huge_pages_may_come_are_not_used() {
+        let slots = || Slots::new(PAGE, PAGE, PAGE, GROUP);
+        assert!(slots().take(PAGE).is_some());
+        in_a_thread(move || {
+            refuse(libc::SYS_madvise, libc::ENOMEM);
+            let slots = slots();
+            assert!(slots.take(PAGE).is_none());
+            assert_eq!(slots.groups.load(Ordering::Relaxed), 0);
+        });
+        in_a_thread(move || {
+            refuse(libc::SYS_madvise, libc::EINVAL);
+            assert!(slots().take(PAGE).is_some());
+        });
     }
 }
