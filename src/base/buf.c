@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/number.h"
 
 enum { FIRST_CAPACITY = 64 };
 
@@ -66,13 +67,8 @@ void rusm__buf_add_char(struct rusm__buf *buf, char c) {
 }
 
 void rusm__buf_add_u64(struct rusm__buf *buf, unsigned long long value) {
-    char digits[20];
-    char *at = digits + sizeof digits;
-    do {
-        *--at = (char)('0' + value % 10);
-        value /= 10;
-    } while (value);
-    rusm__buf_add(buf, at, (size_t)(digits + sizeof digits - at));
+    char digits[RUSM__U64_DIGITS];
+    rusm__buf_add(buf, digits, (size_t)(rusm__put_u64(digits, value) - digits));
 }
 
 void rusm__buf_addf(struct rusm__buf *buf, const char *format, ...) {

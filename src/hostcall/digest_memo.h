@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Digests of inline sources that came lately. Comparing a text with one that is known costs a tenth
- * of digesting it, and guests start the same source again and again.
+/* Digests of inline sources that came lately. Comparing a text with one that is known costs
+ * less than digesting it, and guests start the same source again and again.
  *
  * A text has one place; the next one there replaces it. Nothing here locks: all of it is guarded by
  * the lock of struct rusm__bundles. */
