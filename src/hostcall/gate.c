@@ -8,6 +8,8 @@
 
 #define TARGET_MAX 64 /* bytes of a guest's text in our own lines */
 
+#define LAST "; this was refused for many targets, further ones are not told"
+
 static const struct {
     const char *call;
     const char *remedy;
@@ -38,15 +40,40 @@ static const struct {
 #undef KV
 };
 
+/* What is shown of a target, and what stands behind the line. */
+struct target {
+    size_t len;
+    const char *cut;
+    const char *after;
+};
+
+static bool is_to_be_told(struct rusm__guest *guest, enum rusm__refusal what, const void *target,
+                          size_t len, struct target *out) {
+    out->len = len < TARGET_MAX ? len : TARGET_MAX;
+    out->cut = len > TARGET_MAX ? "..." : "";
+    enum rusm__telling telling = rusm__component_tell(guest->component, what, target, out->len);
+    out->after = telling == RUSM__TELL_LAST ? LAST : "";
+    return telling != RUSM__TELL_NOT;
+}
+
 void rusm__gate_deny_call(struct rusm__guest *guest, enum rusm__refusal what, const char *call,
                           const void *target, size_t len, const char *remedy) {
-    if (!rusm__component_first_time(guest->component, what))
-        return;
-    rusm__log(RUSM__LOG_WARN, "rusm", "denied",
-              "%s#%llu  %s of %.*s%s; to allow it put %s under [capabilities.%s]",
-              rusm__component_name(guest->component), (unsigned long long)guest->pid, call,
-              (int)(len < TARGET_MAX ? len : TARGET_MAX), (const char *)target,
-              len > TARGET_MAX ? "..." : "", remedy, guest->profile->name);
+    struct target told;
+    if (is_to_be_told(guest, what, target, len, &told))
+        rusm__log(RUSM__LOG_WARN, "rusm", "denied",
+                  "%s#%llu  %s of %.*s%s; to allow it put %s under [capabilities.%s]%s",
+                  rusm__component_name(guest->component), (unsigned long long)guest->pid, call,
+                  (int)told.len, (const char *)target, told.cut, remedy, guest->profile->name,
+                  told.after);
+}
+
+void rusm__gate_never(struct rusm__guest *guest, enum rusm__refusal what, const char *call,
+                      const void *target, size_t len, const char *why) {
+    struct target told;
+    if (is_to_be_told(guest, what, target, len, &told))
+        rusm__log(RUSM__LOG_WARN, "rusm", "denied", "%s#%llu  %s of %.*s%s; %s%s",
+                  rusm__component_name(guest->component), (unsigned long long)guest->pid, call,
+                  (int)told.len, (const char *)target, told.cut, why, told.after);
 }
 
 void rusm__gate_deny(struct rusm__guest *guest, enum rusm__refusal what, const void *target,
@@ -54,20 +81,20 @@ void rusm__gate_deny(struct rusm__guest *guest, enum rusm__refusal what, const v
     rusm__gate_deny_call(guest, what, denials[what].call, target, len, denials[what].remedy);
 }
 
+/* As text; answers its length. */
+static size_t say_pid(rusm_pid pid, char out[32]) {
+    return (size_t)snprintf(out, 32, "#%llu", (unsigned long long)pid);
+}
+
 void rusm__gate_deny_pid(struct rusm__guest *guest, enum rusm__refusal what, rusm_pid target) {
     char text[32];
-    int len = snprintf(text, sizeof(text), "#%llu", (unsigned long long)target);
-    rusm__gate_deny(guest, what, text, (size_t)len);
+    rusm__gate_deny(guest, what, text, say_pid(target, text));
 }
 
 void rusm__gate_deny_own(struct rusm__guest *guest, rusm_pid target) {
-    if (!rusm__component_first_time(guest->component, RUSM__REFUSED_KILL_OWN))
-        return;
-    rusm__log(RUSM__LOG_WARN, "rusm", "denied",
-              "%s#%llu  actor.kill of #%llu; it is a process of the node itself, which no grant "
-              "lets guests end",
-              rusm__component_name(guest->component), (unsigned long long)guest->pid,
-              (unsigned long long)target);
+    char text[32];
+    rusm__gate_never(guest, RUSM__REFUSED_KILL_OWN, "actor.kill", text, say_pid(target, text),
+                     "it is a process of the node itself, which no grant lets guests end");
 }
 
 void rusm__gate_limit(struct rusm__guest *guest, enum rusm__refusal what, const void *text,

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Gates: what a guest's profile grants. A refusal is told to people once per component and kind of
- * call, with the line of the manifest that would allow it; the guest gets its answer every time. */
+/* Gates: what a guest's profile grants. A refusal is told to people once per component, kind of
+ * call and target, with the line of the manifest that would allow it; the guest gets its answer
+ * every time. Of one component and kind, 17 targets are told at most, the last of them as such.
+ * Targets that read alike in the log, where they are cut, are one. */
 #ifndef RUSM__HOSTCALL_GATE_H
 #define RUSM__HOSTCALL_GATE_H
 
@@ -9,7 +11,7 @@
 
 #include "sandbox/sandbox.h"
 
-/* What can be refused: a bit of rusm__component_first_time each. */
+/* What can be refused: a cause of rusm__component_tell or rusm__component_first_time each. */
 enum rusm__refusal {
     RUSM__REFUSED_SPAWN,
     RUSM__REFUSED_MONITOR,
@@ -52,7 +54,11 @@ void rusm__gate_deny_call(struct rusm__guest *guest, enum rusm__refusal what, co
 /* It may end others, but not a process of the node: for it, that one is not there. */
 void rusm__gate_deny_own(struct rusm__guest *guest, rusm_pid target);
 
-/* A limit was met; the text says which. */
+/* No grant would help, for the reason that the text gives. */
+void rusm__gate_never(struct rusm__guest *guest, enum rusm__refusal what, const char *call,
+                      const void *target, size_t len, const char *why);
+
+/* A limit was met; the text says which. Once per component. */
 void rusm__gate_limit(struct rusm__guest *guest, enum rusm__refusal what, const void *text,
                       size_t len);
 

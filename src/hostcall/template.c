@@ -50,6 +50,7 @@ struct rusm__template *rusm__template_new(struct rusm__sandbox *sandbox,
 void rusm__template_free(struct rusm__template *template) {
     if (!template)
         return;
+    rusm__told_fini(&template->told);
     rusm__mem_free(template->name);
     rusm__mem_free(template->entry);
     rusm__mem_free(template->no_command);

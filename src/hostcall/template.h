@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* A template: what spawn-from starts code under. The guest picks the code, the operator its profile
- * and its entry. Made before guests run, never changed. */
+ * and its entry. Made before guests run, never changed but for what was told. */
 #ifndef RUSM__HOSTCALL_TEMPLATE_H
 #define RUSM__HOSTCALL_TEMPLATE_H
 
 #include "sandbox/sandbox.h"
+#include "sandbox/told.h"
 
 struct rusm__template {
     struct rusm__sandbox *sandbox;
@@ -12,8 +13,8 @@ struct rusm__template {
     char *entry; /* NULL: a command */
     const struct rusm__profile *profile;
     struct rusm__component_dynamic how;
-    char *no_command;      /* owned text of how */
-    _Atomic uint64_t told; /* causes that its components have told */
+    char *no_command;       /* owned text of how */
+    struct rusm__told told; /* what its components have told */
 };
 
 struct rusm__template_options;

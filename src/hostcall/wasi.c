@@ -65,14 +65,6 @@ static void say_remedy(const struct rusm__profile *profile, uint32_t why, char *
     }
 }
 
-static void deny_listening(struct rusm__guest *guest, const char *call, struct rusm__slice target) {
-    char text[160];
-    int len = snprintf(text, sizeof(text),
-                       "%s of %.*s is refused: guests connect, and no grant lets them listen", call,
-                       (int)(target.len < 64 ? target.len : 64), (const char *)target.ptr);
-    rusm__gate_limit(guest, RUSM__REFUSED_LISTEN, text, (size_t)len);
-}
-
 /* For those who wonder why a guest opens nothing: what its own library refuses is not seen here. */
 static void tell_of_asking(struct rusm__guest *guest, const char *call) {
     if (rusm__component_first_time(guest->component, RUSM__REFUSED_ASKED))
@@ -89,7 +81,8 @@ void rusm__guest_wasi_denied(struct rusm__guest *guest, uint32_t why, struct rus
     snprintf(call, sizeof(call), "%s %.*s", kinds[why].package, (int)operation.len,
              (const char *)operation.ptr);
     if (why == RUSM__WASI_LISTEN) {
-        deny_listening(guest, call, target);
+        rusm__gate_never(guest, RUSM__REFUSED_LISTEN, call, target.ptr, target.len,
+                         "guests connect, and no grant lets them listen");
     } else if (why == RUSM__WASI_ASKED) {
         tell_of_asking(guest, call);
     } else {

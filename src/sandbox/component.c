@@ -29,6 +29,7 @@ void rusm__component_free(struct rusm__component *component) {
     (void)rusm__report_untold(component);
     if (component->prepared)
         rusm_engine_prepared_free(component->prepared);
+    rusm__told_fini(&component->own_told);
     rusm__mem_free(component->grants);
     rusm__mem_free(component->name);
     rusm__mem_free(component);
@@ -353,9 +354,10 @@ bool rusm__component_is_module(const struct rusm__component *component) {
 }
 
 bool rusm__component_first_time(struct rusm__component *component, unsigned cause) {
-    uint64_t bit = 1ull << (cause & 63);
-    /* Relaxed: nothing hangs on it but a log line. The load keeps a flood off the shared line. */
-    if (atomic_load_explicit(component->told, memory_order_relaxed) & bit)
-        return false;
-    return !(atomic_fetch_or_explicit(component->told, bit, memory_order_relaxed) & bit);
+    return rusm__told_first_time(component->told, cause);
+}
+
+enum rusm__telling rusm__component_tell(struct rusm__component *component, unsigned cause,
+                                        const void *target, size_t len) {
+    return rusm__told_target(component->told, cause, target, len);
 }

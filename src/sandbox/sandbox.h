@@ -131,14 +131,16 @@ struct rusm__component_options {
     const struct rusm__component_dynamic *dynamic; /* NULL: it lives as long as the sandbox */
 };
 
+struct rusm__told;
+
 /* A component that comes and goes while the node runs. Texts about it begin in these ways instead
  * of with its name. */
 struct rusm__component_dynamic {
-    bool is_command;        /* wasi:cli/run, else the entry */
-    const char *compiling;  /* the bytes are no Wasm that we take */
-    const char *preparing;  /* the entry or an import is missing */
-    const char *no_command; /* it is no command but should be */
-    _Atomic uint64_t *told; /* what all that come from one template have told; borrowed */
+    bool is_command;         /* wasi:cli/run, else the entry */
+    const char *compiling;   /* the bytes are no Wasm that we take */
+    const char *preparing;   /* the entry or an import is missing */
+    const char *no_command;  /* it is no command but should be */
+    struct rusm__told *told; /* what all that come from one template have told; borrowed */
 };
 
 /* Compile or load from the cache, classify by exports, resolve imports. Waits: not on a scheduler.
@@ -200,6 +202,12 @@ void rusm__component_explain(const struct rusm__component *component, int code,
 
 /* True once per component and cause (0..63): what is worth one log line is not worth a flood. */
 bool rusm__component_first_time(struct rusm__component *component, unsigned cause);
+
+/* For causes that have targets (see told.h): each target once, the first 16 of them. After those
+ * one more is told, as the last. */
+enum rusm__telling { RUSM__TELL_NOT, RUSM__TELL, RUSM__TELL_LAST };
+enum rusm__telling rusm__component_tell(struct rusm__component *component, unsigned cause,
+                                        const void *target, size_t len);
 
 /* ---- fetching ---- */
 

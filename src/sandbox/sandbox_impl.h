@@ -16,6 +16,7 @@
 #include "sandbox/report.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/ticker.h"
+#include "sandbox/told.h"
 #include "sandbox/unit.h"
 
 struct rusm__sandbox {
@@ -58,9 +59,9 @@ struct rusm__component {
     rusm_engine_prepared *prepared; /* NULL for kind HTTP */
     size_t code_bytes;
     bool is_dynamic;
-    _Atomic uint64_t *told; /* bit i is set once cause i was told: own_told, or the template's */
+    struct rusm__told *told; /* own_told, or the template's */
     /* any thread */
-    _Atomic uint64_t own_told;
+    struct rusm__told own_told;
     struct rusm__allowance reports;
     _Atomic uint64_t untold;  /* crashes since its last report that got none */
     _Atomic uint32_t holders; /* counted for dynamic ones only */

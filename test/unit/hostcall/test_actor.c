@@ -34,6 +34,38 @@ static void spawn_without_the_grant_is_an_error_and_told_once(void **state) {
                         "[capabilities.test]");
 }
 
+static void refusals_are_told_for_each_target(void **state) {
+    struct world *w = *state;
+    w->profile.spawn = false;
+    struct rusm__component *component = world_guest(
+        w, "a", RUN(SPAWN(4096, 1) SPAWN(4097, 1) SPAWN(4096, 2) SPAWN(4097, 1)) DATA(4096, "xy"));
+    for (int i = 0; i < 2; i++)
+        world_expect_end(w, world_start(w, component), RUSM_EXIT_NORMAL);
+    assert_int_equal(world_log_count(w, "actor.spawn of x; to allow it"), 1);
+    assert_int_equal(world_log_count(w, "actor.spawn of y; to allow it"), 1);
+    assert_int_equal(world_log_count(w, "actor.spawn of xy; to allow it"), 1);
+    assert_int_equal(world_log_count(w, "denied"), 3);
+}
+
+/* A hundred thousand targets, each tried once: 16 lines and one that says that no more will come.
+ */
+static void a_flood_of_refusals_is_bounded_in_the_log(void **state) {
+    struct world *w = *state;
+    w->profile.process_control = false;
+    rusm_pid pid = world_run(w, "a",
+                             RUN("(local $pid i64) (local.set $pid (i64.const 200000))"
+                                 "(loop $next"
+                                 " (drop (call $kill (local.get $pid)))"
+                                 " (local.set $pid (i64.sub (local.get $pid) (i64.const 1)))"
+                                 " (br_if $next (i64.ne (local.get $pid) (i64.const 100000))))"));
+    world_expect_end(w, pid, RUSM_EXIT_NORMAL);
+    assert_int_equal(world_log_count(w, "actor.kill of #"), 17);
+    world_expect_log(w, "actor.kill of #199984; to allow it put `allow-process-control = true` "
+                        "under [capabilities.test]; this was refused for many targets, further "
+                        "ones are not told\n");
+    assert_int_equal(world_log_count(w, "further ones are not told"), 1);
+}
+
 static void spawn_of_a_template_is_an_error(void **state) {
     struct world *w = *state;
     struct rusm__template_options tpl = {.name = "tpl", .profile = &w->profile};
@@ -352,6 +384,8 @@ int main(void) {
         world_test(guest_knows_its_pid_and_ends_normally),
         world_test(spawn_of_an_unknown_name_is_an_error),
         world_test(spawn_without_the_grant_is_an_error_and_told_once),
+        world_test(refusals_are_told_for_each_target),
+        world_test(a_flood_of_refusals_is_bounded_in_the_log),
         world_test(spawn_of_a_template_is_an_error),
         world_test(names_are_registered_once),
         world_test(child_runs_under_its_own_profile),

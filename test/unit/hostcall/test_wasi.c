@@ -157,6 +157,21 @@ static void a_change_where_only_reading_is_granted_is_told_of(void **state) {
     assert_int_equal(rmdir(folder.path), 0);
 }
 
+static void each_path_is_told_of(void **state) {
+    struct world *w = *state;
+    struct folder folder;
+    grant(w, &folder, true);
+    run(w, IS("(call $open " NEW " (i32.const 1) " READ ")", PERM)
+               IS("(call $make " FOLDER MISSING ")", PERM)
+                   IS("(call $remove " FOLDER MISSING ")", PERM)
+                       IS("(call $unlink " FOLDER OUTSIDE ")", PERM));
+    assert_int_equal(world_log_count(w, "wasi:filesystem path_open of new; to allow it put"), 1);
+    assert_int_equal(world_log_count(w, "path_create_directory of missing; to allow it put"), 1);
+    assert_int_equal(world_log_count(w, "path_unlink_file of ../secret; to allow it put"), 1);
+    assert_int_equal(world_log_count(w, "to allow it put"), 3);
+    assert_int_equal(rmdir(folder.path), 0);
+}
+
 /* What is there may be used, what is missing is missing: nothing of that is a refusal. */
 static void what_is_granted_is_not_told_of(void **state) {
     struct world *w = *state;
@@ -190,6 +205,7 @@ int main(void) {
         world_test(asking_for_folders_is_no_refusal),
         cmocka_unit_test(a_path_that_leads_out_is_told_of),
         world_test(a_change_where_only_reading_is_granted_is_told_of),
+        world_test(each_path_is_told_of),
         world_test(what_is_granted_is_not_told_of),
         world_test(a_path_beyond_the_memory_is_not_read),
     };
