@@ -130,6 +130,12 @@ enum rusm_engine_entry {
 int rusm_engine_prepare(rusm_engine_artifact *artifact, int entry_kind, const char *entry,
                         const rusm_engine_wasi *wasi, rusm_engine_prepared **out_prepared,
                         char **out_error);
+/* The same for another engine, made with the same numbers: entry, grants and the bytes below, and a
+ * copy of the machine code. Guests of the copy share nothing that is written to with guests of the
+ * original, while every start of an instance writes to counts of its engine and its code. Takes as
+ * long as it takes to copy the code: not on a scheduler. RUSM_ENOMEM, RUSM_ESTATE with a text. */
+int rusm_engine_prepared_copy(const rusm_engine_prepared *prepared, rusm_engine *engine,
+                              rusm_engine_prepared **out_prepared, char **out_error);
 /* How many bytes a guest may hand over in one host call; beyond that it traps before C is asked.
  * 0 is the default, 128 MiB. To be set before the first start. */
 void rusm_engine_prepared_set_call_bytes(rusm_engine_prepared *prepared, size_t bytes);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
-use wasmtime::{CodeBuilder, CodeHint, ExternType, Module};
+use wasmtime::{CodeBuilder, CodeHint, Engine as Wasmtime, ExternType, Module};
 
 use crate::engine::Engine;
 use crate::error::Failure;
@@ -15,6 +15,27 @@ use crate::symbols::Symbols;
 pub enum Code {
     Component(Component),
     Module(Module),
+}
+
+impl Code {
+    pub fn serialize(&self) -> wasmtime::Result<Vec<u8>> {
+        match self {
+            Code::Component(component) => component.serialize(),
+            Code::Module(module) => module.serialize(),
+        }
+    }
+
+    /// The same machine code once more, for another engine of the same settings.
+    pub fn copy(&self, engine: &Wasmtime) -> wasmtime::Result<Code> {
+        let bytes = self.serialize()?;
+        // SAFETY: the bytes were made just now from code of this kind, and nobody else has seen them.
+        unsafe {
+            Ok(match self {
+                Code::Component(_) => Code::Component(Component::deserialize(engine, bytes)?),
+                Code::Module(_) => Code::Module(Module::deserialize(engine, bytes)?),
+            })
+        }
+    }
 }
 
 /// `struct rusm_engine_artifact`.

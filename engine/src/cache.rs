@@ -157,11 +157,7 @@ impl Cache {
     /// Keep the code. A cache that cannot be written (full disk) costs time at the next start and
     /// nothing else, so no error comes out of here.
     pub fn store(&self, key: &Key, code: &Code) {
-        let serialized = match code {
-            Code::Component(component) => component.serialize(),
-            Code::Module(module) => module.serialize(),
-        };
-        let Ok(bytes) = serialized else { return };
+        let Ok(bytes) = code.serialize() else { return };
         if bytes.len() as u64 + HEADER as u64 > self.max_bytes.min(MAX_ENTRY) {
             return;
         }

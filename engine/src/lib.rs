@@ -503,6 +503,29 @@ pub unsafe extern "C" fn rusm_engine_prepare(
 /// # Safety
 /// See the head of this file.
 #[unsafe(no_mangle)]
+pub unsafe extern "C" fn rusm_engine_prepared_copy(
+    prepared: *const Prepared,
+    engine: *mut Engine,
+    out_prepared: *mut *mut Prepared,
+    out_error: *mut *mut c_char,
+) -> c_int {
+    guard(out_error, || {
+        // SAFETY: see the head of this file.
+        let out = unsafe { output(out_prepared, "out_prepared")? };
+        // SAFETY: see the head of this file.
+        let prepared = unsafe { given(prepared, "prepared")? };
+        // SAFETY: see the head of this file.
+        unsafe { given(engine, "engine")? };
+        // SAFETY: see the head of this file.
+        let copy = prepared.copy(unsafe { shared(engine) })?;
+        *out = share(&Arc::new(copy));
+        Ok(())
+    })
+}
+
+/// # Safety
+/// See the head of this file.
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rusm_engine_prepared_set_call_bytes(
     prepared: *mut Prepared,
     bytes: usize,

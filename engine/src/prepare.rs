@@ -43,6 +43,9 @@ pub enum Entry {
 pub struct Prepared {
     engine: Arc<Engine>,
     entry: Entry,
+    /// What its entry was found by: kind and name.
+    kind: i32,
+    name: Box<str>,
     grants: Grants,
     symbols: Option<Arc<Symbols>>,
     /// 0: Wasmtime's default. Relaxed: it is set before the first instance is started.
@@ -57,16 +60,36 @@ impl Prepared {
         grants: Grants,
     ) -> Result<Prepared, Failure> {
         let engine = artifact.engine.clone();
-        let entry = match &artifact.code {
-            Code::Component(component) => component_entry(&engine, component, kind, name)?,
-            Code::Module(module) => module_entry(&engine, module, kind, name)?,
-        };
         Ok(Prepared {
+            entry: find_entry(&engine, &artifact.code, kind, name)?,
             engine,
-            entry,
+            kind,
+            name: name.into(),
             grants,
             symbols: artifact.symbols.clone(),
             call_bytes: AtomicUsize::new(0),
+        })
+    }
+
+    /// The same for another engine, with its own copy of the machine code: what runs there shares no
+    /// count with what runs here.
+    pub fn copy(&self, engine: Arc<Engine>) -> Result<Prepared, Failure> {
+        let failed = |error: wasmtime::Error| Failure::engine(&error);
+        let code = match &self.entry {
+            Entry::Component { pre, .. } | Entry::Command { pre, .. } => {
+                Code::Component(pre.component().clone())
+            }
+            Entry::Module { pre, .. } => Code::Module(pre.module().clone()),
+        };
+        let code = code.copy(&engine.wasmtime).map_err(failed)?;
+        Ok(Prepared {
+            entry: find_entry(&engine, &code, self.kind, &self.name)?,
+            engine,
+            kind: self.kind,
+            name: self.name.clone(),
+            grants: self.grants.clone(),
+            symbols: self.symbols.clone(),
+            call_bytes: AtomicUsize::new(self.call_bytes.load(Ordering::Relaxed)),
         })
     }
 
@@ -102,6 +125,13 @@ impl Prepared {
     pub fn call_bytes(&self) -> Option<usize> {
         let bytes = self.call_bytes.load(Ordering::Relaxed);
         (bytes != 0).then_some(bytes)
+    }
+}
+
+fn find_entry(engine: &Engine, code: &Code, kind: i32, name: &str) -> Result<Entry, Failure> {
+    match code {
+        Code::Component(component) => component_entry(engine, component, kind, name),
+        Code::Module(module) => module_entry(engine, module, kind, name),
     }
 }
 

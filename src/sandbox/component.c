@@ -27,6 +27,7 @@ struct load {
 /* Whatever part of it there is: a load may have failed half-way. */
 void rusm__component_free(struct rusm__component *component) {
     (void)rusm__report_untold(component);
+    rusm__copies_free(component);
     if (component->prepared)
         rusm_engine_prepared_free(component->prepared);
     rusm__told_fini(&component->own_told);
@@ -190,11 +191,13 @@ static int compile(struct load *load, const void *wasm, size_t len) {
     if (!is_wasm(wasm, len))
         return no_wasm(load, len);
     rusm_engine *engine = NULL;
-    enum rusm__class class = rusm__pools_class(load->options->profile->max_memory_bytes);
-    int code = rusm__pools_engine(pools, class, &engine, load->error);
+    component->class = rusm__pools_class(load->options->profile->max_memory_bytes);
+    int code =
+        rusm__pools_engine(pools, component->class, RUSM__ENGINE_COMMON, &engine, load->error);
     if (code < 0)
         return code;
-    component->is_scarce = class == RUSM__CLASS_LARGE && pools->large_capacity < pools->capacity;
+    component->is_scarce =
+        component->class == RUSM__CLASS_LARGE && pools->large_capacity < pools->capacity;
     char *text = NULL;
     code = rusm_engine_artifact_new(engine, wasm, len, &component->artifact, NULL, &text);
     if (code < 0)

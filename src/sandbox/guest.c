@@ -31,12 +31,12 @@ static void announce(struct rusm__body *body) {
     body->announced = true;
 }
 
-static bool start(struct rusm__body *body, rusm_proc *self) {
+static bool start(struct rusm__body *body, rusm_proc *self, struct rusm__lane *lane) {
     struct rusm__guest *guest = &body->guest;
     guest->pid = rusm_proc_pid(self);
     announce(body);
-    return rusm_engine_start(guest->component->prepared, guest, guest->pid, &body->instance) ==
-           RUSM_OK;
+    rusm_engine_prepared *prepared = rusm__copies_choose(guest->component, lane);
+    return rusm_engine_start(prepared, guest, guest->pid, &body->instance) == RUSM_OK;
 }
 
 /* Room for one guest: a permit, and a large slot where these are fewer than permits. */
@@ -186,7 +186,7 @@ static rusm_step body_step(rusm_proc *self, void *memory) {
         step = hold_up(body, self, RUSM_ENGINE_PENDING);
     else if (body->has_returned)
         step = finish(body, self, body->returned);
-    else if (body->instance || start(body, self))
+    else if (body->instance || start(body, self, lane))
         step = run(body, self);
     else
         rusm__crash_no_memory(self, "an instance");

@@ -20,6 +20,10 @@ static const uint64_t ceilings[RUSM__CLASSES] = {
     [RUSM__CLASS_LARGE] = 4 * RUSM__GIB,
 };
 
+static size_t engine_count(const struct rusm__pools *pools) {
+    return (size_t)RUSM__CLASSES * pools->engines_per_class;
+}
+
 static void lower(struct rusm__pools *pools, uint32_t fits, enum rusm__bound bound) {
     if (pools->capacity <= fits)
         return;
@@ -39,11 +43,17 @@ static void choose_capacity(struct rusm__pools *pools, uint32_t wanted) {
 }
 
 int rusm__pools_init(struct rusm__pools *pools, const struct rusm__host_calls *host, void *runtime,
-                     const char *cache_dir, const struct rusm__machine *machine, uint32_t wanted) {
-    *pools = (struct rusm__pools){.machine = *machine};
+                     const char *cache_dir, const struct rusm__machine *machine, uint32_t wanted,
+                     uint32_t lanes) {
+    *pools = (struct rusm__pools){.machine = *machine, .engines_per_class = 1 + lanes};
     choose_capacity(pools, wanted);
-    if (cache_dir && !(cache_dir = rusm__mem_try_strndup(cache_dir, strlen(cache_dir))))
+    pools->engines = rusm__mem_try_zalloc(engine_count(pools) * sizeof(*pools->engines));
+    if (!pools->engines)
         return RUSM_ENOMEM;
+    if (cache_dir && !(cache_dir = rusm__mem_try_strndup(cache_dir, strlen(cache_dir)))) {
+        rusm__mem_free(pools->engines);
+        return RUSM_ENOMEM;
+    }
     pools->config = (rusm_engine_config){
         .size = sizeof(rusm_engine_config),
         .host = host,
@@ -64,11 +74,12 @@ int rusm__pools_init(struct rusm__pools *pools, const struct rusm__host_calls *h
 }
 
 void rusm__pools_fini(struct rusm__pools *pools) {
-    for (int i = 0; i < RUSM__CLASSES; i++) {
+    for (size_t i = 0; i < engine_count(pools); i++) {
         rusm_engine *engine = atomic_load_explicit(&pools->engines[i], memory_order_relaxed);
         if (engine)
             rusm_engine_free(engine);
     }
+    rusm__mem_free(pools->engines);
     pthread_mutex_destroy(&pools->lock);
     rusm__mem_free((void *)pools->config.cache_dir);
 }
@@ -84,10 +95,12 @@ static void tell_cache_problem(const rusm_engine *engine) {
         rusm__log(RUSM__LOG_WARN, "rusm", "cache", "%s", problem);
 }
 
-static int make_engine(struct rusm__pools *pools, enum rusm__class class, rusm_engine **out_engine,
-                       struct rusm__buf *error) {
+static int make_engine(struct rusm__pools *pools, enum rusm__class class, uint32_t number,
+                       rusm_engine **out_engine, struct rusm__buf *error) {
     rusm_engine_config config = pools->config;
     config.max_memory_bytes = ceilings[class];
+    if (number != RUSM__ENGINE_COMMON)
+        config.cache_dir = NULL; /* nothing is compiled there */
     char *text = NULL;
     int code = rusm_engine_new(&config, out_engine, &text);
     if (code < 0) {
@@ -100,16 +113,18 @@ static int make_engine(struct rusm__pools *pools, enum rusm__class class, rusm_e
     return code;
 }
 
-int rusm__pools_engine(struct rusm__pools *pools, enum rusm__class class, rusm_engine **out_engine,
-                       struct rusm__buf *error) {
+int rusm__pools_engine(struct rusm__pools *pools, enum rusm__class class, uint32_t number,
+                       rusm_engine **out_engine, struct rusm__buf *error) {
+    _Atomic(rusm_engine *) *place =
+        &pools->engines[(size_t)class * pools->engines_per_class + number];
     int code = RUSM_OK;
     pthread_mutex_lock(&pools->lock);
     /* Relaxed: written under this lock only. */
-    rusm_engine *engine = atomic_load_explicit(&pools->engines[class], memory_order_relaxed);
+    rusm_engine *engine = atomic_load_explicit(place, memory_order_relaxed);
     if (!engine) {
-        code = make_engine(pools, class, &engine, error);
+        code = make_engine(pools, class, number, &engine, error);
         if (code == RUSM_OK)
-            atomic_store_explicit(&pools->engines[class], engine, memory_order_release);
+            atomic_store_explicit(place, engine, memory_order_release);
     }
     pthread_mutex_unlock(&pools->lock);
     *out_engine = engine;
@@ -133,7 +148,7 @@ bool rusm__pools_large_is_full(const struct rusm__pools *pools) {
 }
 
 void rusm__pools_tick(struct rusm__pools *pools) {
-    for (int i = 0; i < RUSM__CLASSES; i++) {
+    for (size_t i = 0; i < engine_count(pools); i++) {
         rusm_engine *engine = atomic_load_explicit(&pools->engines[i], memory_order_acquire);
         if (engine)
             rusm_engine_tick(engine);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The engines: one per size class, made when the first component of that class is loaded, and how
- * many guests they hold.
+/* The engines: one per size class, made when the first component of that class is loaded; one more
+ * per class and scheduler, made when a component of that class is busy (copies.h); and how many
+ * guests they hold.
  *
  *   small  any component under a profile whose ceiling is at most 16 MiB. Slots of memory lie close
  *          together. The price: compiled code checks bounds.
@@ -54,22 +55,30 @@ struct rusm__pools {
     _Atomic uint32_t large_taken; /* relaxed: it counts room and publishes nothing */
     uint32_t engines_made;        /* guarded by lock */
     pthread_mutex_t lock;         /* one engine is made at a time */
-    /* Set once under the lock: release, so that the clock thread finds a whole engine (acquire in
-     * rusm__pools_tick). */
-    _Atomic(rusm_engine *) engines[RUSM__CLASSES];
+    uint32_t engines_per_class;   /* the common one, then one per scheduler */
+    /* RUSM__CLASSES rows. Set once under the lock: release, so that the clock thread finds a whole
+     * engine (acquire in rusm__pools_tick). */
+    _Atomic(rusm_engine *) *engines;
 };
 
-/* wanted: guests alive at once, 0 = as many as the machine holds. RUSM_ENOMEM. */
+/* Of the engines of a class: the one that every scheduler uses, and the one that only i does. */
+#define RUSM__ENGINE_COMMON     0u
+#define RUSM__ENGINE_OF_LANE(i) (1u + (i))
+
+/* wanted: guests alive at once, 0 = as many as the machine holds. lanes: schedulers. RUSM_ENOMEM.
+ */
 RUSM_MUST_USE int rusm__pools_init(struct rusm__pools *pools, const struct rusm__host_calls *host,
                                    void *runtime, const char *cache_dir,
-                                   const struct rusm__machine *machine, uint32_t wanted);
+                                   const struct rusm__machine *machine, uint32_t wanted,
+                                   uint32_t lanes);
 void rusm__pools_fini(struct rusm__pools *pools);
 
 enum rusm__class rusm__pools_class(uint64_t max_memory_bytes);
 
-/* The engine of a class, made if need be: waits then. */
+/* An engine of a class, the common one or a scheduler's own, made if need be: waits then. */
 RUSM_MUST_USE int rusm__pools_engine(struct rusm__pools *pools, enum rusm__class class,
-                                     rusm_engine **out_engine, struct rusm__buf *error);
+                                     uint32_t number, rusm_engine **out_engine,
+                                     struct rusm__buf *error);
 
 /* One epoch tick for every engine there is. */
 void rusm__pools_tick(struct rusm__pools *pools);

@@ -50,7 +50,7 @@ static int open_parts(struct rusm__sandbox *sandbox, const struct rusm__sandbox_
     else
         rusm__machine_measure(&machine);
     code = rusm__pools_init(&sandbox->pools, options->host, options->runtime, options->cache_dir,
-                            &machine, options->max_instances);
+                            &machine, options->max_instances, sandbox->lane_count);
     if (code < 0)
         return code;
     sandbox->pools.config.interfaces = options->interfaces;
@@ -97,12 +97,14 @@ int rusm__sandbox_open(const struct rusm__sandbox_options *options,
     }
     pthread_mutex_init(&sandbox->lock, NULL);
     rusm__reports_init(&sandbox->reports);
+    rusm__copies_init(&sandbox->copies, sandbox);
     warn_if_lowered(sandbox, options->max_instances);
     *out_sandbox = sandbox;
     return RUSM_OK;
 }
 
 void rusm__sandbox_close(struct rusm__sandbox *sandbox) {
+    rusm__copies_stop(&sandbox->copies); /* first: it holds components */
     if (sandbox->closing)
         sandbox->closing(sandbox->host_data);
     rusm__ticker_stop(&sandbox->ticker);

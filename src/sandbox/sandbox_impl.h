@@ -10,6 +10,7 @@
 #include "rusm_engine.h"
 
 #include "sandbox/children.h"
+#include "sandbox/copies.h"
 #include "sandbox/lane.h"
 #include "sandbox/permits.h"
 #include "sandbox/pools.h"
@@ -36,6 +37,7 @@ struct rusm__sandbox {
     struct rusm__ticker ticker;
     struct rusm__permits permits;
     struct rusm__reports reports;
+    struct rusm__copies copies;
     void (*changed)(void *arg);
     void *changed_arg;
     _Atomic bool is_watched; /* the next change is to be told */
@@ -49,6 +51,7 @@ struct rusm__component {
     struct rusm__sandbox *sandbox;
     struct rusm__component *next; /* of the sandbox's list */
     enum rusm__component_kind kind;
+    enum rusm__class class;
     bool is_scarce; /* its slots are fewer than permits: see rusm__pools_take_large */
     bool is_module;
     const struct rusm__profile *profile;
@@ -58,12 +61,14 @@ struct rusm__component {
     rusm_engine_artifact *artifact;
     rusm_engine_prepared *prepared; /* NULL for kind HTTP */
     size_t code_bytes;
+    struct rusm__copied copied;
     bool is_dynamic;
     struct rusm__told *told; /* own_told, or the template's */
     /* any thread */
     struct rusm__told own_told;
     struct rusm__allowance reports;
     _Atomic uint64_t untold;  /* crashes since its last report that got none */
+    char pad[64];             /* each guest of a dynamic one writes to the next */
     _Atomic uint32_t holders; /* counted for dynamic ones only */
 };
 

@@ -871,6 +871,14 @@ pub struct TestPrepared {
 }
 
 impl TestPrepared {
+    pub fn copy(&self, engine: &TestEngine) -> TestPrepared {
+        let (mut raw, mut error) = (ptr::null_mut(), ptr::null_mut());
+        // SAFETY: as above.
+        let code = unsafe { rusm_engine_prepared_copy(self.raw, engine.raw, &mut raw, &mut error) };
+        assert_eq!(code, 0, "{}", take_text(error));
+        TestPrepared { raw }
+    }
+
     pub fn start(&self) -> TestInstance {
         self.start_as(FakeGuest::new(42))
     }

@@ -195,11 +195,13 @@ fn too_much_in_one_call_is_refused_before_the_host_sees_it() {
     ));
     // SAFETY: a handle that is alive.
     unsafe { rusm_engine_prepared_set_call_bytes(prepared.raw, 1000) };
-    let mut guest = prepared.start();
-    assert_eq!(guest.resume(), TRAPPED);
-    let (kind, cause, _) = guest.error();
-    assert_eq!(kind, ERROR_TRAP, "{cause}");
-    assert_eq!(guest.guest().sent.len(), 1);
+    for prepared in [prepared.copy(&engine), prepared] {
+        let mut guest = prepared.start();
+        assert_eq!(guest.resume(), TRAPPED);
+        let (kind, cause, _) = guest.error();
+        assert_eq!(kind, ERROR_TRAP, "{cause}");
+        assert_eq!(guest.guest().sent.len(), 1);
+    }
 }
 
 #[test]

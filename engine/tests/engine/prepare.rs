@@ -3,6 +3,8 @@
 
 use std::ptr;
 
+use rusm_engine::host::TICK_STOP;
+
 use super::fake::*;
 use super::wat::plain;
 
@@ -247,4 +249,43 @@ fn artefacts_tell_what_they_are() {
     assert!(!component.has_instance("wasi:http/incoming-handler@0.2"));
     let mut command = component.prepare(1, "", ptr::null()).unwrap().start();
     assert_eq!(command.resume(), DONE);
+}
+
+/// Each kind of entry, and after the original and its engine are gone.
+#[test]
+fn a_copy_stands_on_its_own() {
+    let component = plain(r#"(func (export "run"))"#);
+    let command = r#"(component
+        (core module $m (func (export "run") (result i32) (i32.const 1)))
+        (core instance $i (instantiate $m))
+        (func $run (result (result)) (canon lift (core func $i "run")))
+        (instance $run-instance (export "run" (func $run)))
+        (export "wasi:cli/run@0.2.6" (instance $run-instance)))"#;
+    let module = r#"(module (func (export "start") (unreachable)))"#;
+    let cases = [
+        (component.as_str(), 0, "run", DONE),
+        (command, 1, "", EXITED),
+        (module, 0, "start", TRAPPED),
+    ];
+    for (text, kind, entry, outcome) in cases {
+        let other = TestEngine::new();
+        let copy = {
+            let engine = TestEngine::new();
+            let artifact = engine.artifact(text).unwrap();
+            let prepared = artifact.prepare(kind, entry, ptr::null()).unwrap();
+            prepared.copy(&other).copy(&other)
+        };
+        assert_eq!(copy.start().resume(), outcome, "{text}");
+    }
+}
+
+#[test]
+fn a_copy_belongs_to_the_other_engine() {
+    let (engine, other) = (TestEngine::new(), TestEngine::new());
+    let text = plain(r#"(func (export "run") (loop (br 0)))"#);
+    let copy = engine.prepare(text).copy(&other);
+    let mut guest = copy.start();
+    guest.guest().tick = TICK_STOP;
+    other.ticking(|| assert_eq!(guest.resume(), TRAPPED));
+    assert_eq!(guest.error().0, ERROR_STOPPED);
 }
