@@ -123,7 +123,7 @@ static void when_room_is_short_all_use_the_common_engine(void **state) {
 
 /* ---- when they go ---- */
 
-static struct rusm__component *load_dynamic(struct world *w, _Atomic uint64_t *told) {
+static struct rusm__component *load_dynamic(struct world *w, struct rusm__told *told) {
     struct rusm__component_dynamic dynamic = {
         .compiling = "c", .preparing = "p", .no_command = "n", .told = told};
     struct rusm__component_options options = {
@@ -140,7 +140,7 @@ static struct rusm__component *load_dynamic(struct world *w, _Atomic uint64_t *t
 
 static void a_component_that_goes_takes_its_copies_along(void **state) {
     struct world *w = *state;
-    _Atomic uint64_t told = 0;
+    struct rusm__told told = {0};
     struct rusm__component *component = load_dynamic(w, &told);
     rusm__component_hold(component);
     make_busy(w, component);
