@@ -53,29 +53,69 @@ impl Place {
     }
 }
 
-/// This machine, its link, a private network (RFC 1918, RFC 6598), or nobody in particular.
+/// All of IPv4 that is not the open internet: what IANA's registry of special-purpose addresses
+/// (RFC 6890 and its updates) does not call globally reachable, and everything from multicast up.
 fn is_local_v4(ip: Ipv4Addr) -> bool {
-    let [a, b, c, _] = ip.octets();
-    ip.is_loopback()
-        || ip.is_link_local()
-        || ip.is_private()
-        || a == 0
-        || a == 100 && b & 0xc0 == 64
-        || (a, b, c) == (192, 0, 0)
-        || a == 198 && b & 0xfe == 18
-        || a >= 224
+    matches!(
+        ip.octets(),
+        [0, ..]                                  // this network, RFC 791
+            | [127, ..]                          // this machine, RFC 1122
+            | [169, 254, ..]                     // its link, RFC 3927
+            | [10, ..]                           // private, RFC 1918
+            | [172, 16..=31, ..]
+            | [192, 168, ..]
+            | [100, 64..=127, ..]                // behind a provider's NAT, RFC 6598
+            | [192, 0, 0, _]                     // for protocols, RFC 6890
+            | [192, 0, 2, _]                     // documentation, RFC 5737
+            | [198, 51, 100, _]
+            | [203, 0, 113, _]
+            | [192, 88, 99, _]                   // relays of 6to4, given up by RFC 7526
+            | [198, 18..=19, ..]                 // benchmarks, RFC 2544
+            | [224..=255, ..] // multicast (RFC 5771), reserved (RFC 1112), broadcast (RFC 919)
+    )
 }
 
-/// The address of IPv4 that one of IPv6 stands for: mapped, compatible, 6to4, NAT64.
-fn embedded_v4(ip: Ipv6Addr) -> Option<Ipv4Addr> {
-    let pair = |high: u16, low: u16| {
-        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-        Some(Ipv4Addr::new(a, b, c, d))
-    };
+fn v4(high: u16, low: u16) -> Ipv4Addr {
+    Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low))
+}
+
+/// The addresses of IPv4 that one of IPv6 leads to, by the known ways from one to the other.
+fn embedded_v4(ip: Ipv6Addr) -> [Option<Ipv4Addr>; 2] {
     match ip.segments() {
-        [0x2002, high, low, ..] => pair(high, low),
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => pair(high, low),
-        _ => ip.to_ipv4(),
+        // mapped and compatible, RFC 4291; translated, RFC 2765
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0, 0, 0, 0, 0xffff, 0, high, low] => {
+            [Some(v4(high, low)), None]
+        }
+        // NAT64 under its own prefix, RFC 6052; under an operator's it looks like any other address
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => [Some(v4(high, low)), None],
+        // 6to4, RFC 3056
+        [0x2002, high, low, ..] => [Some(v4(high, low)), None],
+        // Teredo, RFC 4380: its server, and the other end with all bits turned
+        [0x2001, 0, high, low, _, _, turned_high, turned_low] => {
+            [Some(v4(high, low)), Some(v4(!turned_high, !turned_low))]
+        }
+        // ISATAP under any prefix, RFC 5214
+        [_, _, _, _, 0 | 0x200, 0x5efe, high, low] => [Some(v4(high, low)), None],
+        _ => [None, None],
+    }
+}
+
+/// All of IPv6 that is not the open internet whatever it embeds: everything outside of 2000::/3,
+/// which is all that IANA's registry of IPv6 address space gives out, but for the ways to IPv4 above;
+/// that is unique local (RFC 4193), link-local and site-local (RFC 4291, RFC 3879), multicast,
+/// loopback, discard-only (RFC 6666), segment identifiers (RFC 9602) and local NAT64 (RFC 8215).
+/// Inside of it, what the registry of special-purpose addresses sets apart.
+fn is_local_v6(ip: Ipv6Addr) -> bool {
+    match ip.segments() {
+        [0x2001, 0, ..] => false,          // Teredo: as what it embeds
+        [0x2001, 0x1..=0x1ff, ..] => true, // for protocols (RFC 2928), ORCHID (RFC 7343)
+        [0x2001, 0xdb8, ..] => true,       // documentation, RFC 3849
+        [0x3fff, 0..=0xfff, ..] => true,   // documentation, RFC 9637
+        [0x2000..=0x3fff, ..] => false,
+        [0x64, 0xff9b, 0, 0, 0, 0, ..] => false, // NAT64: as what it embeds
+        [0, 0, 0, 0, 0, 0xffff, ..] | [0, 0, 0, 0, 0xffff, 0, ..] => false,
+        [0, 0, 0, 0, 0, 0, ..] => false, // as 0.0.0.0 and 0.0.0.1, this one and loopback are local
+        _ => true,
     }
 }
 
@@ -83,15 +123,7 @@ fn embedded_v4(ip: Ipv6Addr) -> Option<Ipv4Addr> {
 pub fn is_local(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => is_local_v4(ip),
-        IpAddr::V6(ip) => {
-            ip.is_loopback()
-                || ip.is_unspecified()
-                || ip.is_unicast_link_local()
-                || ip.is_unique_local()
-                || ip.is_multicast()
-                || ip.segments()[..3] == [0x64, 0xff9b, 1]
-                || embedded_v4(ip).is_some_and(is_local_v4)
-        }
+        IpAddr::V6(ip) => is_local_v6(ip) || embedded_v4(ip).into_iter().flatten().any(is_local_v4),
     }
 }
 
@@ -198,58 +230,194 @@ where
 mod tests {
     use super::*;
 
+    /// The first and the last address of each range of the registries.
+    const LOCAL: &[(&str, &[&str])] = &[
+        ("this network", &["0.0.0.0", "0.255.255.255", "::"]),
+        ("loopback", &["127.0.0.1", "127.255.255.255", "::1"]),
+        (
+            "link",
+            &["169.254.0.0", "169.254.169.254", "169.254.255.255"],
+        ),
+        ("link, v6", &["fe80::", "fe80::1", "febf:ffff::1"]),
+        ("site, v6", &["fec0::", "fec0::1", "feff:ffff::1"]),
+        (
+            "private",
+            &[
+                "10.0.0.0",
+                "10.255.255.255",
+                "192.168.0.0",
+                "192.168.255.255",
+            ],
+        ),
+        ("private", &["172.16.0.0", "172.31.255.255"]),
+        ("unique local", &["fc00::", "fd00::1", "fdff:ffff::1"]),
+        ("shared", &["100.64.0.0", "100.127.255.255"]),
+        ("protocols", &["192.0.0.0", "192.0.0.8", "192.0.0.255"]),
+        (
+            "protocols, v6",
+            &["2001:1::1", "2001:4:112::1", "2001:1ff:ffff::1"],
+        ),
+        ("benchmarks", &["198.18.0.0", "198.19.255.255", "2001:2::1"]),
+        (
+            "orchid",
+            &["2001:10::1", "2001:1f::1", "2001:20::1", "2001:2f:ffff::1"],
+        ),
+        (
+            "documentation",
+            &["192.0.2.1", "198.51.100.1", "203.0.113.255"],
+        ),
+        (
+            "documentation, v6",
+            &["2001:db8::1", "2001:db8:ffff::1", "3fff::1", "3fff:fff::1"],
+        ),
+        ("relays", &["192.88.99.1"]),
+        (
+            "multicast",
+            &[
+                "224.0.0.0",
+                "239.255.255.255",
+                "ff00::",
+                "ff02::1",
+                "ffff::1",
+            ],
+        ),
+        (
+            "reserved",
+            &["240.0.0.0", "255.255.255.254", "255.255.255.255"],
+        ),
+        ("discard", &["100::", "100::1", "100:0:0:1::1"]),
+        ("segments", &["5f00::1"]),
+        (
+            "given to nobody",
+            &["1::1", "4000::1", "1fff:ffff::1", "fbff::1"],
+        ),
+        ("local nat64", &["64:ff9b:1::", "64:ff9b:1:ffff::808:808"]),
+        (
+            "mapped",
+            &[
+                "::ffff:127.0.0.1",
+                "::ffff:10.0.0.1",
+                "::ffff:169.254.1.1",
+                "::ffff:0.0.0.0",
+            ],
+        ),
+        ("compatible", &["::127.0.0.1", "::192.168.1.1", "::2"]),
+        ("translated", &["::ffff:0:127.0.0.1", "::ffff:0:172.16.0.1"]),
+        (
+            "nat64",
+            &["64:ff9b::a9fe:a9fe", "64:ff9b::a00:1", "64:ff9b::6440:1"],
+        ),
+        (
+            "nat64, longer",
+            &["64:ff9b::1:808:808", "64:ff9b:0:1::808:808"],
+        ),
+        (
+            "6to4",
+            &[
+                "2002:a00:1::1",
+                "2002:7f00:1::",
+                "2002:c612:1::1",
+                "2002:e000:1::",
+            ],
+        ),
+        // server 8.8.8.8, other end 10.0.0.1; then the other way round
+        (
+            "teredo",
+            &["2001:0:808:808::f5ff:fffe", "2001:0:a00:1::f7f7:f7f7"],
+        ),
+        (
+            "isatap",
+            &["2a00::5efe:a00:1", "2a00:1:2:3:200:5efe:c0a8:101"],
+        ),
+    ];
+
+    /// The neighbours of those ranges, and what stands for an open address.
+    const OPEN: &[(&str, &[&str])] = &[
+        (
+            "v4",
+            &[
+                "1.0.0.0",
+                "8.8.8.8",
+                "9.255.255.255",
+                "11.0.0.0",
+                "100.63.255.255",
+            ],
+        ),
+        (
+            "v4",
+            &[
+                "100.128.0.0",
+                "126.255.255.255",
+                "128.0.0.0",
+                "169.253.255.255",
+            ],
+        ),
+        (
+            "v4",
+            &[
+                "169.255.0.0",
+                "172.15.255.255",
+                "172.32.0.0",
+                "192.0.1.0",
+                "192.0.3.0",
+            ],
+        ),
+        (
+            "v4",
+            &[
+                "192.167.255.255",
+                "192.169.0.0",
+                "198.17.255.255",
+                "198.20.0.0",
+            ],
+        ),
+        (
+            "v4",
+            &[
+                "198.51.101.0",
+                "203.0.112.255",
+                "192.88.98.255",
+                "223.255.255.255",
+            ],
+        ),
+        (
+            "v6",
+            &[
+                "2000::1",
+                "2001:200::1",
+                "2001:db7::1",
+                "2001:db9::1",
+                "2001:4860:4860::8888",
+            ],
+        ),
+        (
+            "v6",
+            &["2606:4700::1111", "2a00:1450::1", "3ffe::1", "3fff:1000::1"],
+        ),
+        ("mapped", &["::ffff:8.8.8.8"]),
+        ("compatible", &["::8.8.8.8"]),
+        ("translated", &["::ffff:0:8.8.8.8"]),
+        ("nat64", &["64:ff9b::808:808"]),
+        ("6to4", &["2002:808:808::1"]),
+        ("teredo", &["2001:0:808:808::f7f7:f7f7"]),
+        (
+            "isatap",
+            &["2a00::5efe:808:808", "2a00:1:2:3:200:5efe:808:808"],
+        ),
+    ];
+
+    fn expect(table: &[(&str, &[&str])], local: bool) {
+        for (what, texts) in table {
+            for text in *texts {
+                assert_eq!(is_local(text.parse().unwrap()), local, "{what}: {text}");
+            }
+        }
+    }
+
     #[test]
     fn local_addresses_are_known_in_every_disguise() {
-        for text in [
-            "127.0.0.1",
-            "127.9.9.9",
-            "0.0.0.0",
-            "0.1.2.3",
-            "169.254.169.254",
-            "::1",
-            "::",
-            "fe80::1",
-            "::ffff:127.0.0.1",
-            "::ffff:169.254.1.1",
-            "::ffff:0.0.0.0",
-            "::127.0.0.1",
-            "10.0.0.1",
-            "172.16.0.1",
-            "172.31.255.255",
-            "192.168.1.1",
-            "100.64.0.1",
-            "100.127.255.255",
-            "192.0.0.8",
-            "198.19.0.1",
-            "224.0.0.1",
-            "255.255.255.255",
-            "fc00::1",
-            "fdff::1",
-            "ff02::1",
-            "::ffff:10.0.0.1",
-            "2002:a00:1::1",
-            "64:ff9b::a9fe:a9fe",
-            "64:ff9b:1::1",
-        ] {
-            assert!(is_local(text.parse().unwrap()), "{text}");
-        }
-        for text in [
-            "192.0.2.1",
-            "11.0.0.1",
-            "172.15.0.1",
-            "172.32.0.1",
-            "192.169.0.1",
-            "100.63.0.1",
-            "100.128.0.1",
-            "198.20.0.1",
-            "223.255.255.255",
-            "2001:db8::1",
-            "2002:c000:201::1",
-            "64:ff9b::c000:201",
-            "::ffff:192.0.2.1",
-        ] {
-            assert!(!is_local(text.parse().unwrap()), "{text}");
-        }
+        expect(LOCAL, true);
+        expect(OPEN, false);
     }
 
     #[test]
