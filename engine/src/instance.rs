@@ -600,6 +600,12 @@ impl Instance {
     pub fn memory_bytes(&self) -> u64 {
         self.shared.memory_bytes.get()
     }
+
+    /// For tests, which cannot see otherwise that shortcuts open: `Shortcuts::long_calls`.
+    #[doc(hidden)]
+    pub fn long_calls(&self) -> u32 {
+        self.shared.shortcuts.long_calls()
+    }
 }
 
 fn failure(failed: Failed, prepared: &Prepared) -> Outcome {

@@ -115,6 +115,12 @@ impl Shortcuts {
         }
     }
 
+    /// How many calls of functions that have a shortcut took the old way. Counted there only, where
+    /// it decides when shortcuts open.
+    pub fn long_calls(&self) -> u32 {
+        self.calls.get()
+    }
+
     /// A call has taken the old way and is about to answer.
     fn look<T>(&self, cx: &mut LowerContext<'_, T>, shared: SharedRef, opener: &Opener) {
         self.calls.set(self.calls.get().saturating_add(1));

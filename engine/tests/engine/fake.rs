@@ -64,6 +64,8 @@ pub struct FakeGuest {
     pub notified: u64,
     pub killed: Vec<u64>,
     pub monitored: Vec<u64>,
+    /// What the function of the bridge was called with.
+    pub bridged: Vec<u64>,
     pub has_connection: bool,
     pub open: Arc<AtomicUsize>,
 }
@@ -99,6 +101,7 @@ impl FakeGuest {
             notified: 0,
             killed: Vec::new(),
             monitored: Vec::new(),
+            bridged: Vec::new(),
             has_connection: false,
             open: Arc::new(AtomicUsize::new(0)),
         })
@@ -634,14 +637,21 @@ unsafe extern "C-unwind" fn connection(guest: Guest) -> *const ConnectionInfo {
     }
 }
 
+/// For `func(n: u64) -> u64`: one more than it was given.
 unsafe extern "C-unwind" fn bridge_call(
-    _: Guest,
+    guest: Guest,
     _: *const c_void,
-    _: *const Value,
-    _: *mut Value,
+    args: *const Value,
+    out_answer: *mut Value,
     _: *mut *mut c_void,
 ) -> u32 {
-    CALL_TRAP
+    // SAFETY: the engine gives one argument, as the function was declared, and a place.
+    unsafe {
+        let number = (*args).bits();
+        of(guest).bridged.push(number);
+        *out_answer = Value::number(TYPE_U64, number + 1);
+    }
+    CALL_OK
 }
 
 unsafe extern "C-unwind" fn bridge_poll(_: Guest, _: *mut Value, _: *mut *mut c_void) -> u32 {
@@ -946,6 +956,12 @@ impl TestInstance {
     pub fn exit_status(&self) -> c_int {
         // SAFETY: as above.
         unsafe { rusm_engine_instance_exit_status(self.raw) }
+    }
+
+    /// Calls that did not take the short way of their function.
+    pub fn long_calls(&self) -> u32 {
+        // SAFETY: as above.
+        unsafe { &*self.raw }.long_calls()
     }
 
     pub fn memory_bytes(&self) -> u64 {

@@ -9,6 +9,7 @@ mod life;
 mod limits;
 mod modules;
 mod prepare;
+mod shortcut;
 mod small;
 mod wasi;
 mod wat;
