@@ -206,38 +206,37 @@ impl Slots {
         None
     }
 
+    /// Room for one more group, which is given back with `give_room`.
+    fn take_room(&self) -> bool {
+        let one_more = |groups| (groups < self.max_groups).then_some(groups + 1);
+        let place = self
+            .groups
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        if place.is_err() {
+            return false;
+        }
+        let taken = room::take(GROUP_MAPPINGS);
+        if !taken {
+            self.groups.fetch_sub(1, Ordering::Relaxed);
+        }
+        taken
+    }
+
+    fn give_room(&self) {
+        self.groups.fetch_sub(1, Ordering::Relaxed);
+        room::give(GROUP_MAPPINGS);
+    }
+
     fn new_group(&self) -> Option<Group> {
-        if self.groups.fetch_add(1, Ordering::Relaxed) >= self.max_groups
-            || !room::take(GROUP_MAPPINGS)
-        {
-            self.groups.fetch_sub(1, Ordering::Relaxed);
+        if !self.take_room() {
             return None;
         }
-        // SAFETY: a fresh anonymous reservation, touching nothing that exists.
-        let base = unsafe {
-            libc::mmap(
-                ptr::null_mut(),
-                self.stride * GROUP,
-                libc::PROT_NONE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-                -1,
-                0,
-            )
-        };
-        if base == libc::MAP_FAILED {
-            self.groups.fetch_sub(1, Ordering::Relaxed);
-            room::give(GROUP_MAPPINGS);
-            return None;
-        }
-        if !keep_pages_small(base, self.stride * GROUP) {
-            // SAFETY: the range was just reserved, and nobody has seen it.
-            unsafe { libc::munmap(base, self.stride * GROUP) };
-            self.groups.fetch_sub(1, Ordering::Relaxed);
-            room::give(GROUP_MAPPINGS);
-            return None;
+        let base = self.reserve();
+        if base.is_none() {
+            self.give_room();
         }
         Some(Group {
-            base: base.cast(),
+            base: base?,
             state: [State::Clean; GROUP],
             accessible: [0; GROUP],
             resident: [Runs::NONE; GROUP],
@@ -248,6 +247,23 @@ impl Slots {
         })
     }
 
+    /// The addresses of a group.
+    fn reserve(&self) -> Option<*mut u8> {
+        let bytes = self.stride * GROUP;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        // SAFETY: a fresh anonymous reservation, touching nothing that exists.
+        let base = unsafe { libc::mmap(ptr::null_mut(), bytes, libc::PROT_NONE, flags, -1, 0) };
+        if base == libc::MAP_FAILED {
+            return None;
+        }
+        if keep_pages_small(base, bytes) {
+            return Some(base.cast());
+        }
+        // SAFETY: the range was just reserved, and nobody has seen it.
+        unsafe { libc::munmap(base, bytes) };
+        None
+    }
+
     fn give_up(&self, shard: &mut Shard, index: usize) {
         let group = &mut shard.groups[index];
         // SAFETY: no slot of the group is in use, and none is handed out from now on.
@@ -256,8 +272,7 @@ impl Slots {
         group.state = [State::Live; GROUP];
         (group.clean, group.dirty) = (0, 0);
         shard.vacant.push(index);
-        self.groups.fetch_sub(1, Ordering::Relaxed);
-        room::give(GROUP_MAPPINGS);
+        self.give_room();
     }
 
     /// Make exactly `bytes` of a clean slot accessible. Clean means zero, so what becomes accessible
