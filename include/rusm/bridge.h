@@ -132,7 +132,8 @@ typedef struct rusm_parked rusm_parked;
  *
  * RUSM_OK: *answer (RUSM_TYPE_NONE before) is set, with the declared type; what its bytes point to
  * stays as it is until the guest has its copy: memory of rusm_bridge_alloc, or static.
- * RUSM_EAGAIN: rusm_bridge_park was called, and the answer comes later.
+ * RUSM_EAGAIN: rusm_bridge_park was called, and the answer comes later. A call that was parked and
+ * returns RUSM_OK has two answers, which ends the guest.
  * Anything else ends the guest with the text of rusm_bridge_fail, or that of the code.
  *
  * Runs on the scheduler that runs the guest, on the guest's stack: at most 48 KiB of stack, and it

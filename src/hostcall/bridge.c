@@ -213,8 +213,13 @@ static uint32_t no_answer(rusm_bridge_call *call, int code) {
     rusm__mem_free(call->block);
     if (code == RUSM_EAGAIN && wait->parked)
         return RUSM__CALL_PENDING;
-    if (wait->parked)
+    bool was_parked = wait->parked;
+    if (was_parked)
         leave(wait);
+    if (code == RUSM_OK && was_parked)
+        return failed(guest, call->bound,
+                      "it has parked the call and answers at once all the same: return RUSM_EAGAIN "
+                      "after rusm_bridge_park");
     if (code == RUSM_OK)
         return wrong_type(guest, call->bound);
     if (code == RUSM_EAGAIN)

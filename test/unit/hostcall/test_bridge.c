@@ -85,8 +85,9 @@ static int nothing(rusm_bridge_call *call, const rusm_value *args, rusm_value *a
     return RUSM_OK;
 }
 
+#define BOTH "99" /* an argument of `later`: it is parked, and answered at once as well */
+
 static int wait_for_test(rusm_bridge_call *call, const rusm_value *args, rusm_value *answer) {
-    (void)args, (void)answer;
     rusm_parked *parked, *second;
     int code = rusm_bridge_park(call, &parked);
     if (code < 0)
@@ -96,7 +97,8 @@ static int wait_for_test(rusm_bridge_call *call, const rusm_value *args, rusm_va
     later.parked = parked;
     pthread_cond_signal(&later.changed);
     pthread_mutex_unlock(&later.lock);
-    return RUSM_EAGAIN;
+    *answer = args[0]; /* nobody looks at it, unless this returns RUSM_OK */
+    return args[0].as.u == strtoull(BOTH, NULL, 10) ? RUSM_OK : RUSM_EAGAIN;
 }
 
 static int at_once(rusm_bridge_call *call, const rusm_value *args, rusm_value *answer) {
@@ -402,6 +404,16 @@ static void who_answers_with_another_type_ends_the_guest(void **state) {
     world_expect_crash(w, pid, "with another type than func(n: u64) -> u64");
 }
 
+static void who_parks_and_answers_too_is_told_so(void **state) {
+    struct world *w = *state;
+    rusm_pid pid = run(w, GUEST("(drop (call $later (i64.const " BOTH ")))"));
+    rusm_value value = rusm_value_unsigned(RUSM_TYPE_U64, 1);
+    rusm_parked *parked = take_parked();
+    world_expect_crash(w, pid, "the bridge `tools`, `later`: it has parked the call and answers");
+    assert_false(rusm_parked_is_wanted(parked));
+    rusm_parked_answer(parked, &value); /* its maker may do as it promised all the same */
+}
+
 static void a_wait_has_an_end(void **state) {
     struct world *w = *state;
     rusm_pid pid = run(w, GUEST("(drop (call $too-late (i64.const 1)))"));
@@ -481,6 +493,7 @@ int main(void) {
         bridge_test(a_guest_that_waits_can_be_killed),
         bridge_test(a_failure_ends_the_guest_with_its_text),
         bridge_test(who_answers_with_another_type_ends_the_guest),
+        bridge_test(who_parks_and_answers_too_is_told_so),
         bridge_test(a_wait_has_an_end),
         bridge_test(wrong_answers_end_the_guest_and_nobody_else),
         cmocka_unit_test(wrong_declarations_are_named),
