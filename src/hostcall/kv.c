@@ -6,6 +6,9 @@
  *                  where the store is looked at;            that it is durable, and wakes
  *                  then the answer is there
  *
+ * A list of more than LIST_LOOKS entries is begun anew on a thread of its own (lister.h), in one
+ * transaction there, and goes on as a write does: PENDING until that thread wakes.
+ *
  * So neither the file nor its flushes are ever met on a guest's stack, and no scheduler waits for a
  * disk. A guest has one call at a time; its block is kept for the next one. */
 #include "hostcall/hostcall_impl.h"
@@ -21,20 +24,25 @@
 #include "kv/kv.h"
 #include "proc/proc.h"
 
+/* Entries that a list may look at on a scheduler: some 100 us. */
+#define LIST_LOOKS 1024u
+
 enum state {
-    IDLE,    /* the block waits for its next call */
-    ASKED,   /* a read that was not looked up yet */
-    WRITING, /* the commit thread holds it, too */
-    DONE,    /* `code` and what belongs to it is set */
+    IDLE,  /* the block waits for its next call */
+    ASKED, /* a read that was not looked up yet */
+    AWAY,  /* a write or a long list: the commit thread or the lister holds it, too */
+    DONE,  /* `code` and what belongs to it is set */
 };
 
 struct rusm__kv_call {
     struct rusm__store *store;
     rusm_pid pid;
-    /* WRITING until the commit thread stores DONE: release, so that the poll that sees it (acquire)
+    struct rusm__list_job job;
+    /* AWAY until the other thread stores DONE: release, so that the poll that sees it (acquire)
      * sees the result. All other states are the guest's own. */
     _Atomic int state;
-    bool orphaned; /* the guest is gone; guarded by store->lock */
+    /* The guest is gone; changed with store->lock held. */
+    _Atomic bool orphaned;
     enum rusm__kv_op op;
     int code;
     bool found;
@@ -83,7 +91,14 @@ static int look_up_page(struct rusm__kv_call *call, struct rusm__kv_reader *read
     return rusm__kv_page(reader, &range, &call->keys, &call->found, &call->error);
 }
 
-static void look_up(struct rusm__kv_call *call, struct rusm__kv_reader *reader) {
+/* RUSM_EAGAIN: it is too long for this thread. */
+static int list_some(struct rusm__kv_call *call, struct rusm__kv_reader *reader) {
+    static const struct rusm__kv_patience little = {.max_looks = LIST_LOOKS};
+    struct rusm__kv_bytes bucket = {call->text, call->bucket_len};
+    return rusm__kv_list_within(reader, bucket, &little, &call->keys, &call->error);
+}
+
+static int look_up(struct rusm__kv_call *call, struct rusm__kv_reader *reader) {
     struct rusm__kv_bytes bucket = {call->text, call->bucket_len};
     struct rusm__kv_bytes key = {call->text + call->bucket_len, call->key_len};
     int code = RUSM_EINVAL;
@@ -97,7 +112,7 @@ static void look_up(struct rusm__kv_call *call, struct rusm__kv_reader *reader) 
         code = rusm__kv_exists(reader, bucket, key, &call->found, &call->error);
         break;
     case RUSM__KV_LIST:
-        code = rusm__kv_list(reader, bucket, &call->keys, &call->error);
+        code = list_some(call, reader);
         break;
     case RUSM__KV_KEYS:
         code = look_up_page(call, reader);
@@ -109,17 +124,21 @@ static void look_up(struct rusm__kv_call *call, struct rusm__kv_reader *reader) 
     case RUSM__KV_BATCH:
         break;
     }
-    finish(call, code);
+    return code;
 }
 
+static bool list_away(struct rusm__kv_call *call);
+
+/* False: another thread goes on with it. */
 static bool read_now(struct rusm__guest *guest) {
     struct rusm__kv_call *call = rusm__calls_of(guest)->kv;
     struct rusm__kv_reader *reader;
     int code = rusm__store_reader(call->store, &reader, &call->error);
-    if (code < 0)
-        finish(call, code);
-    else
-        look_up(call, reader);
+    if (code == RUSM_OK)
+        code = look_up(call, reader);
+    if (code == RUSM_EAGAIN)
+        return !list_away(call);
+    finish(call, code);
     return true;
 }
 
@@ -150,6 +169,94 @@ static void ask(struct rusm__kv_call *call, const struct rusm__kv_request *reque
     set_state(call, ASKED);
 }
 
+/* ---- calls that another thread goes on with ---- */
+
+static void owe(struct rusm__store *store, int more) {
+    pthread_mutex_lock(&store->lock);
+    store->owed += (uint64_t)(int64_t)more;
+    if (!store->owed)
+        pthread_cond_broadcast(&store->quiet);
+    pthread_mutex_unlock(&store->lock);
+}
+
+/* Relaxed: seen a moment late, a list that nobody wants goes on for that moment. */
+static bool is_wanted(void *arg) {
+    struct rusm__kv_call *call = arg;
+    return !atomic_load_explicit(&call->orphaned, memory_order_relaxed);
+}
+
+/* With the lock held, which orders it. */
+static bool is_orphaned_locked(struct rusm__kv_call *call) {
+    return !is_wanted(call);
+}
+
+static void go_away(struct rusm__kv_call *call) {
+    owe(call->store, 1);
+    set_state(call, AWAY);
+}
+
+/* On the other thread, with the lock held, of a call whose guest is there. From here on the call is
+ * the guest's. */
+static void settle_locked(struct rusm__kv_call *call, int code, const char *text) {
+    rusm_runtime *runtime = call->store->runtime;
+    rusm_pid pid = call->pid;
+    fail(call, code, text);
+    (void)rusm__proc_wake(runtime, pid); /* without a process nobody waits any more */
+}
+
+static void pay_back_locked(struct rusm__store *store) {
+    if (--store->owed == 0)
+        pthread_cond_broadcast(&store->quiet);
+}
+
+/* ---- long lists ---- */
+
+/* Takes the keys. */
+static void listed(struct rusm__kv_call *call, int code, struct rusm__kv_keys keys,
+                   const struct rusm__kv_error *error) {
+    struct rusm__store *store = call->store;
+    pthread_mutex_lock(&store->lock);
+    bool orphaned = is_orphaned_locked(call);
+    if (!orphaned) {
+        call->keys = keys;
+        settle_locked(call, code, error->text);
+    }
+    pay_back_locked(store);
+    pthread_mutex_unlock(&store->lock);
+    if (orphaned) {
+        rusm__mem_free(keys.keys);
+        rusm__mem_free(call);
+    }
+}
+
+/* On the lister's thread. */
+static void run_list(struct rusm__lister *lister, struct rusm__list_job *job) {
+    struct rusm__kv_call *call =
+        (struct rusm__kv_call *)(void *)((char *)job - offsetof(struct rusm__kv_call, job));
+    const struct rusm__kv_patience patience = {.is_wanted = is_wanted, .arg = call};
+    struct rusm__kv_bytes bucket = {call->text, call->bucket_len};
+    struct rusm__kv_keys keys = {0};
+    struct rusm__kv_error error = {{0}};
+    struct rusm__kv_reader *reader;
+    int code = is_wanted(call) ? rusm__lister_reader(lister, &reader, &error) : RUSM_EEXITING;
+    if (code == RUSM_OK)
+        code = rusm__kv_list_within(reader, bucket, &patience, &keys, &error);
+    listed(call, code, keys, &error);
+}
+
+/* False: it could not go, and has its answer. */
+static bool list_away(struct rusm__kv_call *call) {
+    call->job.run = run_list;
+    call->error.text[0] = '\0';
+    go_away(call);
+    int code = rusm__lister_add(&call->store->lister, &call->job, &call->error);
+    if (code < 0) {
+        owe(call->store, -1);
+        finish(call, code);
+    }
+    return code == RUSM_OK;
+}
+
 /* ---- writes ---- */
 
 /* On the commit thread. */
@@ -157,26 +264,14 @@ static void written(void *arg, const struct rusm__kv_result *result) {
     struct rusm__kv_call *call = arg;
     struct rusm__store *store = call->store;
     pthread_mutex_lock(&store->lock);
-    if (call->orphaned) {
+    if (is_orphaned_locked(call)) {
         rusm__mem_free(call);
     } else {
-        rusm_pid pid = call->pid;
         call->found = result->existed;
         call->number = result->number;
-        fail(call, result->code, result->text);
-        /* From here on the call is the guest's. Without a process nobody waits any more. */
-        (void)rusm__proc_wake(store->runtime, pid);
+        settle_locked(call, result->code, result->text);
     }
-    if (--store->owed == 0)
-        pthread_cond_broadcast(&store->quiet);
-    pthread_mutex_unlock(&store->lock);
-}
-
-static void owe(struct rusm__store *store, int more) {
-    pthread_mutex_lock(&store->lock);
-    store->owed += (uint64_t)(int64_t)more;
-    if (!store->owed)
-        pthread_cond_broadcast(&store->quiet);
+    pay_back_locked(store);
     pthread_mutex_unlock(&store->lock);
 }
 
@@ -246,8 +341,7 @@ static int submit_op(struct rusm__kv_call *call, const struct rusm__kv_request *
 }
 
 static void submit(struct rusm__kv_call *call, const struct rusm__kv_request *request) {
-    owe(call->store, 1);
-    set_state(call, WRITING);
+    go_away(call);
     int code = submit_op(call, request);
     if (code < 0) {
         owe(call->store, -1);
@@ -345,7 +439,7 @@ uint32_t rusm__guest_kv_poll(struct rusm__guest *guest, struct rusm__kv_answer *
     }
 }
 
-/* The guest ended, maybe in the middle of a write: then the callback frees the block. */
+/* The guest ended, maybe while another thread holds its call: then that one frees the block. */
 void rusm__guest_kv_end(struct rusm__guest *guest) {
     struct rusm__calls *calls = rusm__calls_of(guest);
     struct rusm__kv_call *call = calls->kv;
@@ -354,10 +448,10 @@ void rusm__guest_kv_end(struct rusm__guest *guest) {
     calls->kv = NULL;
     struct rusm__store *store = call->store;
     pthread_mutex_lock(&store->lock);
-    bool writing = state_of(call) == WRITING;
-    call->orphaned = writing;
+    bool is_away = state_of(call) == AWAY;
+    atomic_store_explicit(&call->orphaned, is_away, memory_order_relaxed); /* as is_wanted */
     pthread_mutex_unlock(&store->lock);
-    if (writing)
+    if (is_away)
         return;
     rusm__mem_free(call->value.data);
     rusm__mem_free(call->keys.keys);

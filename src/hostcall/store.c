@@ -15,6 +15,7 @@ int rusm__store_init(struct rusm__store *store, struct rusm__kv *kv, rusm_runtim
         return RUSM_ENOMEM;
     pthread_mutex_init(&store->lock, NULL);
     pthread_cond_init(&store->quiet, NULL);
+    rusm__lister_init(&store->lister, kv);
     return RUSM_OK;
 }
 
@@ -23,6 +24,7 @@ void rusm__store_fini(struct rusm__store *store) {
     while (store->owed)
         pthread_cond_wait(&store->quiet, &store->lock);
     pthread_mutex_unlock(&store->lock);
+    rusm__lister_fini(&store->lister);
     for (uint32_t i = 0; i < store->reader_count; i++)
         rusm__kv_reader_free(store->readers[i]);
     rusm__mem_free(store->readers);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The store as the schedulers use it: a reader for each, and the way back from the commit thread.
+/* The store as the schedulers use it: a reader for each, and the way back from other threads.
  *
- * A write's callback comes from the commit thread when the writer may be long gone, and with it the
- * runtime. `lock` orders the two: whoever comes second, the callback or the writer's end, finds
- * what the first has left and frees the call. While the lock is held and the writer is not gone,
- * the runtime is there to be woken. Closing waits until no callback is owed. */
+ * A write's callback comes from the commit thread, and that of a long list from the lister's, when
+ * the guest may be long gone, and with it the runtime. `lock` orders the two: whoever comes second,
+ * the callback or the writer's end, finds what the first has left and frees the call. While the
+ * lock is held and the writer is not gone, the runtime is there to be woken. Closing waits until no
+ * callback is owed. */
 #ifndef RUSM__HOSTCALL_STORE_H
 #define RUSM__HOSTCALL_STORE_H
 
@@ -13,6 +14,8 @@
 
 #include "rusm/export.h"
 #include "rusm/runtime.h"
+
+#include "hostcall/lister.h"
 
 struct rusm__kv;
 struct rusm__kv_reader;
@@ -26,6 +29,7 @@ struct rusm__store {
     pthread_mutex_t lock;
     pthread_cond_t quiet;
     uint64_t owed; /* callbacks still to come; guarded by lock */
+    struct rusm__lister lister;
 };
 
 /* RUSM_ENOMEM. */

@@ -89,9 +89,25 @@ RUSM_MUST_USE int rusm__kv_exists(struct rusm__kv_reader *reader, struct rusm__k
                                   struct rusm__kv_bytes key, bool *out_exists,
                                   struct rusm__kv_error *out_error);
 
-/* All keys of a bucket. RUSM_ETOOBIG: they pass max_list_bytes. RUSM_ENOMEM, RUSM_EIO. */
+/* All keys of a bucket at one moment. RUSM_ETOOBIG: they pass max_list_bytes. RUSM_ENOMEM,
+ * RUSM_EIO. */
 RUSM_MUST_USE int rusm__kv_list(struct rusm__kv_reader *reader, struct rusm__kv_bytes bucket,
                                 struct rusm__kv_keys *out_keys, struct rusm__kv_error *out_error);
+
+/* How much of a bucket may be looked at. */
+struct rusm__kv_patience {
+    size_t max_looks; /* 0: any number of entries; RUSM_EAGAIN: there are more */
+    /* Asked every thousand entries or so; RUSM_EEXITING: it was false. NULL: it is true. It
+     * must not wait. */
+    bool (*is_wanted)(void *arg);
+    void *arg;
+};
+
+/* As rusm__kv_list, unless its patience ends before. */
+RUSM_MUST_USE int rusm__kv_list_within(struct rusm__kv_reader *reader, struct rusm__kv_bytes bucket,
+                                       const struct rusm__kv_patience *patience,
+                                       struct rusm__kv_keys *out_keys,
+                                       struct rusm__kv_error *out_error);
 
 /* A part of a bucket: the keys that begin with `prefix` and, unless `after` is NULL, come after it.
  * At most `limit` of them (0, or more than RUSM__KV_PAGE_KEYS: that many). */

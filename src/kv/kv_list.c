@@ -11,6 +11,9 @@
 /* How many entries one page looks at, so that expired ones cannot make it long. */
 enum { PAGE_LOOKS = 16 * 1024 };
 
+/* After how many entries a list asks whether it is still wanted. */
+enum { LOOKS_BETWEEN = 1024 };
+
 /* Walks the keys that begin with a prefix (that of the bucket, or longer), in order. */
 struct walk {
     MDB_cursor *cursor;
@@ -21,6 +24,7 @@ struct walk {
     bool begun;
     size_t bucket_len; /* what is cut off each key */
     uint64_t now_ms;   /* one moment for the whole walk: what is counted is what is copied */
+    size_t looks;      /* entries so far */
 };
 
 /* 0: the next entry's key is in *out_key, the bucket cut off, and *out_over says whether its time
@@ -44,43 +48,63 @@ static int walk_entry(struct walk *walk, MDB_val *out_key, bool *out_over) {
     return 0;
 }
 
-/* The next key that is not over. */
-static int walk_next(struct walk *walk, MDB_val *out_key) {
-    bool over = false;
-    int mdb;
-    do
-        mdb = walk_entry(walk, out_key, &over);
-    while (!mdb && over);
-    return mdb;
+/* ---- lists ---- */
+
+struct list {
+    size_t most;
+    const struct rusm__kv_patience *patience;
+    struct rusm__kv_keys *out_keys;
+};
+
+/* The next key that is not over; RUSM_ENOTFOUND: there is none. */
+static int next_key(struct walk *walk, const struct rusm__kv_patience *patience, MDB_val *out_key,
+                    struct rusm__kv_error *error) {
+    bool over = true;
+    while (over) {
+        int mdb = walk_entry(walk, out_key, &over);
+        if (mdb == MDB_NOTFOUND)
+            return RUSM_ENOTFOUND;
+        if (mdb)
+            return rusm__kv_fail_mdb(error, "reading the store", mdb);
+        walk->looks++;
+        if (patience->max_looks && walk->looks > patience->max_looks)
+            return rusm__kv_fail(error, RUSM_EAGAIN, "the bucket has more than %zu keys",
+                                 patience->max_looks);
+        if (patience->is_wanted && walk->looks % LOOKS_BETWEEN == 0 &&
+            !patience->is_wanted(patience->arg))
+            return rusm__kv_fail(error, RUSM_EEXITING, "nobody wants the list any more");
+    }
+    return RUSM_OK;
 }
 
 /* How many keys there are and how many bytes they have; stops when they pass the limit. */
-static int measure(struct walk walk, size_t most, size_t *out_count, size_t *out_bytes,
+static int measure(struct walk walk, const struct list *list, size_t *out_count, size_t *out_bytes,
                    struct rusm__kv_error *error) {
     MDB_val key;
-    int mdb;
+    int result;
     *out_count = *out_bytes = 0;
-    while ((mdb = walk_next(&walk, &key)) == 0) {
+    while ((result = next_key(&walk, list->patience, &key, error)) == RUSM_OK) {
         *out_count += 1;
         *out_bytes += key.mv_size;
-        if (*out_bytes > most || *out_count > (most - *out_bytes) / sizeof(struct rusm__kv_bytes))
+        if (*out_bytes > list->most ||
+            *out_count > (list->most - *out_bytes) / sizeof(struct rusm__kv_bytes))
             return rusm__kv_fail(error, RUSM_ETOOBIG,
                                  "the bucket has more keys than one list may return "
                                  "(%zu bytes with all overhead)",
-                                 most);
+                                 list->most);
     }
-    return mdb == MDB_NOTFOUND ? RUSM_OK : rusm__kv_fail_mdb(error, "reading the store", mdb);
+    return result == RUSM_ENOTFOUND ? RUSM_OK : result;
 }
 
 /* Copy what measure has counted: the transaction sees the same keys. */
-static int collect(struct walk walk, size_t count, struct rusm__kv_bytes *keys,
-                   struct rusm__kv_error *error) {
+static int collect(struct walk walk, const struct list *list, size_t count,
+                   struct rusm__kv_bytes *keys, struct rusm__kv_error *error) {
     unsigned char *at = (unsigned char *)(keys + count);
     MDB_val key;
     for (size_t i = 0; i < count; i++) {
-        int mdb = walk_next(&walk, &key);
-        if (mdb)
-            return rusm__kv_fail_mdb(error, "reading the store", mdb);
+        int result = next_key(&walk, list->patience, &key, error);
+        if (result < 0)
+            return result;
         memcpy(at, key.mv_data, key.mv_size);
         keys[i] = (struct rusm__kv_bytes){.ptr = at, .len = key.mv_size};
         at += key.mv_size;
@@ -88,22 +112,22 @@ static int collect(struct walk walk, size_t count, struct rusm__kv_bytes *keys,
     return RUSM_OK;
 }
 
-static int list_with(struct walk walk, size_t most, struct rusm__kv_keys *out_keys,
-                     struct rusm__kv_error *error) {
+static int list_all(struct walk *walk, void *arg, struct rusm__kv_error *error) {
+    struct list *list = arg;
     size_t count, bytes;
-    int result = measure(walk, most, &count, &bytes, error);
+    int result = measure(*walk, list, &count, &bytes, error);
     if (result < 0)
         return result;
-    size_t size = count * sizeof *out_keys->keys + bytes;
+    size_t size = count * sizeof *list->out_keys->keys + bytes;
     struct rusm__kv_bytes *keys = rusm__mem_try_alloc(size ? size : 1);
     if (!keys)
         return rusm__kv_fail(error, RUSM_ENOMEM, "out of memory for a list of %zu keys", count);
-    result = collect(walk, count, keys, error);
+    result = collect(*walk, list, count, keys, error);
     if (result < 0) {
         rusm__mem_free(keys);
         return result;
     }
-    *out_keys = (struct rusm__kv_keys){.keys = keys, .count = count};
+    *list->out_keys = (struct rusm__kv_keys){.keys = keys, .count = count};
     return RUSM_OK;
 }
 
@@ -127,21 +151,13 @@ static int with_cursor(struct rusm__kv_reader *reader, struct walk *walk, walk_f
     return result;
 }
 
-struct list {
-    size_t most;
-    struct rusm__kv_keys *out_keys;
-};
-
-static int list_all(struct walk *walk, void *arg, struct rusm__kv_error *error) {
-    struct list *list = arg;
-    return list_with(*walk, list->most, list->out_keys, error);
-}
-
-int rusm__kv_list(struct rusm__kv_reader *reader, struct rusm__kv_bytes bucket,
-                  struct rusm__kv_keys *out_keys, struct rusm__kv_error *out_error) {
+int rusm__kv_list_within(struct rusm__kv_reader *reader, struct rusm__kv_bytes bucket,
+                         const struct rusm__kv_patience *patience, struct rusm__kv_keys *out_keys,
+                         struct rusm__kv_error *out_error) {
     unsigned char prefix[RUSM__KV_LMDB_KEY_BYTES];
     struct walk walk = {.prefix = prefix, .start = prefix};
-    struct list list = {.most = reader->kv->options.max_list_bytes, .out_keys = out_keys};
+    struct list list = {
+        .most = reader->kv->options.max_list_bytes, .patience = patience, .out_keys = out_keys};
     *out_keys = (struct rusm__kv_keys){0};
     int result = rusm__kv_key_encode(bucket, (struct rusm__kv_bytes){0}, prefix, &walk.prefix_len,
                                      out_error);
@@ -149,6 +165,12 @@ int rusm__kv_list(struct rusm__kv_reader *reader, struct rusm__kv_bytes bucket,
         return result;
     walk.start_len = walk.bucket_len = walk.prefix_len;
     return with_cursor(reader, &walk, list_all, &list, out_error);
+}
+
+int rusm__kv_list(struct rusm__kv_reader *reader, struct rusm__kv_bytes bucket,
+                  struct rusm__kv_keys *out_keys, struct rusm__kv_error *out_error) {
+    static const struct rusm__kv_patience endless;
+    return rusm__kv_list_within(reader, bucket, &endless, out_keys, out_error);
 }
 
 /* ---- pages ---- */

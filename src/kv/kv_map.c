@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The map: how much address space the file may fill. It grows while the store is open, which
  * needs a moment without any transaction in this process. Reads are short, so waiting for all of
- * them to leave and keeping new ones out takes microseconds; it happens once per doubling. */
+ * them to leave and keeping new ones out takes microseconds, but for a list of a huge bucket; it
+ * happens once per doubling. */
 #include "kv/kv_impl.h"
 
 #include <errno.h>

@@ -29,15 +29,20 @@ static inline int stored_group_teardown(void **state) {
     return nftw(stored_folder, stored_remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
-static inline int stored_setup(void **state, uint64_t dynamic_ttl_ns) {
+static inline int stored_setup_with(void **state, struct world_options options) {
     struct rusm__kv_error error = {{0}};
     char path[128];
     static int number;
     snprintf(path, sizeof(path), "%s/%d.kv", stored_folder, number++);
     if (rusm__kv_open(path, NULL, &stored, &error) < 0)
         fail_msg("%s", error.text);
-    *state = world_open(&(struct world_options){.store = stored, .dynamic_ttl_ns = dynamic_ttl_ns});
+    options.store = stored;
+    *state = world_open(&options);
     return 0;
+}
+
+static inline int stored_setup(void **state, uint64_t dynamic_ttl_ns) {
+    return stored_setup_with(state, (struct world_options){.dynamic_ttl_ns = dynamic_ttl_ns});
 }
 
 static inline int stored_teardown(void **state) {

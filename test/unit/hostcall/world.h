@@ -192,6 +192,7 @@ struct world_options {
     const rusm_bridge *bridges;
     size_t bridge_count;
     uint32_t max_instances; /* 0: 64 */
+    uint32_t schedulers;    /* 0: 2 */
     const struct rusm__machine *machine;
     uint64_t dynamic_ttl_ns;
     enum rusm__log_level level;
@@ -199,7 +200,8 @@ struct world_options {
 };
 
 static void world_start_node(struct world *w, const struct world_options *options) {
-    rusm_runtime_options rt = {.size = sizeof(rt), .schedulers = 2};
+    rusm_runtime_options rt = {.size = sizeof(rt),
+                               .schedulers = options->schedulers ? options->schedulers : 2};
     assert_int_equal(rusm_runtime_start(&rt, &w->runtime), RUSM_OK);
     struct rusm__hostcall_options calls = {.runtime = w->runtime,
                                            .store = options->store,

@@ -110,11 +110,49 @@ static void what_is_too_long_for_a_key_is_an_error(void **state) {
     assert_int_equal(rusm__kv_page(reader, &range, &keys, &more, NULL), RUSM_ETOOBIG);
 }
 
+/* ---- lists that may not take as long as they like ---- */
+
+static void a_list_looks_at_no_more_than_it_may(void **state) {
+    (void)state;
+    struct rusm__kv_patience patience = {.max_looks = KEYS - 1};
+    struct rusm__kv_keys keys;
+    struct rusm__kv_error error;
+    assert_int_equal(rusm__kv_list_within(reader, text("b"), &patience, &keys, &error),
+                     RUSM_EAGAIN);
+    assert_null(keys.keys);
+    assert_string_equal(error.text, "the bucket has more than 2499 keys");
+    patience.max_looks = KEYS;
+    assert_int_equal(rusm__kv_list_within(reader, text("b"), &patience, &keys, &error), 0);
+    assert_int_equal(keys.count, KEYS);
+    assert_memory_equal(keys.keys[KEYS - 1].ptr, "k2499", 5);
+    rusm__mem_free(keys.keys);
+}
+
+static bool is_wanted_for_a_while(void *arg) {
+    return --*(int *)arg > 0;
+}
+
+/* Asked twice while it counts and twice while it copies: it may end at any of these. */
+static void a_list_ends_when_nobody_wants_it(void **state) {
+    (void)state;
+    for (int asked = 1; asked <= 5; asked++) {
+        int left = asked;
+        struct rusm__kv_patience patience = {.is_wanted = is_wanted_for_a_while, .arg = &left};
+        struct rusm__kv_keys keys;
+        int code = rusm__kv_list_within(reader, text("b"), &patience, &keys, NULL);
+        assert_int_equal(code, asked <= 4 ? RUSM_EEXITING : RUSM_OK);
+        assert_int_equal(keys.count, asked <= 4 ? 0 : KEYS);
+        rusm__mem_free(keys.keys);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pages_hold_every_key_once_and_in_order),
         cmocka_unit_test(a_page_may_go_on_from_anywhere),
         cmocka_unit_test(what_is_too_long_for_a_key_is_an_error),
+        cmocka_unit_test(a_list_looks_at_no_more_than_it_may),
+        cmocka_unit_test(a_list_ends_when_nobody_wants_it),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
