@@ -434,7 +434,13 @@ fn lost_entry() -> Failed {
 enum Outcome {
     Done,
     Exited(i32),
-    Trapped(Fault),
+    Trapped(Box<Fault>),
+}
+
+impl Outcome {
+    fn trapped(fault: Fault) -> Outcome {
+        Outcome::Trapped(Box::new(fault))
+    }
 }
 
 /// `struct rusm_engine_instance`.
@@ -501,10 +507,8 @@ impl Instance {
             return self.give_up();
         }
         let Some(call) = &self.call else {
-            return self.settle(Outcome::Trapped(Fault::from_text(
-                Kind::Host,
-                "nothing to resume",
-            )));
+            let fault = Fault::from_text(Kind::Host, "nothing to resume");
+            return self.settle(Outcome::trapped(fault));
         };
         // SAFETY: the future is an F, for which this was chosen; it is boxed, so it never moves,
         // and nobody else polls it.
@@ -527,7 +531,7 @@ impl Instance {
                 self.settle(Outcome::Exited(1));
             }
             Ok(Poll::Ready(Err(failed))) => self.settle(failure(failed, self.shared.prepared())),
-            Err(panic) => self.settle(Outcome::Trapped(Fault::from_panic(&*panic))),
+            Err(panic) => self.settle(Outcome::trapped(Fault::from_panic(&*panic))),
         }
     }
 
@@ -549,7 +553,7 @@ impl Instance {
 
     fn give_up(&mut self) {
         let fault = Fault::from_text(Kind::Stopped, "stopped by the host");
-        self.settle(Outcome::Trapped(fault));
+        self.settle(Outcome::trapped(fault));
     }
 
     /// It has ended. A fault that could not be answered where it happened outranks what the guest
@@ -559,7 +563,7 @@ impl Instance {
             .drop_call()
             .or_else(|| self.shared.broken.get().cloned());
         self.outcome = Some(match fault {
-            Some(text) => Outcome::Trapped(Fault::from_text(Kind::Host, &text)),
+            Some(text) => Outcome::trapped(Fault::from_text(Kind::Host, &text)),
             None => outcome,
         });
     }
@@ -613,7 +617,7 @@ fn failure(failed: Failed, prepared: &Prepared) -> Outcome {
         Some(exit) => Outcome::Exited(exit.0),
         None => {
             let symbols = prepared.symbols();
-            Outcome::Trapped(Fault::from_error(failed.error, failed.starting, symbols))
+            Outcome::trapped(Fault::from_error(failed.error, failed.starting, symbols))
         }
     }
 }

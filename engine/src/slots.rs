@@ -484,7 +484,13 @@ struct SlotMemory {
     place: Place,
     base: *mut u8,
     bytes: usize,
-    accessible: usize,
+}
+
+impl SlotMemory {
+    /// Protection goes by pages.
+    fn accessible(&self) -> usize {
+        self.bytes.next_multiple_of(PAGE)
+    }
 }
 
 // SAFETY: the slot belongs to this memory alone until it is given back.
@@ -506,11 +512,10 @@ unsafe impl LinearMemory for SlotMemory {
     fn grow_to(&mut self, new_size: usize) -> wasmtime::Result<()> {
         let wanted = new_size.next_multiple_of(PAGE);
         if new_size > self.slots.reserved
-            || (wanted > self.accessible && !protect(self.base, self.accessible, wanted, true))
+            || (wanted > self.accessible() && !protect(self.base, self.accessible(), wanted, true))
         {
             wasmtime::bail!("the slot of this memory cannot grow to {new_size} bytes");
         }
-        self.accessible = self.accessible.max(wanted);
         self.bytes = new_size;
         Ok(())
     }
@@ -522,7 +527,7 @@ unsafe impl LinearMemory for SlotMemory {
 
 impl Drop for SlotMemory {
     fn drop(&mut self) {
-        self.slots.give(self.place, self.accessible);
+        self.slots.give(self.place, self.accessible());
     }
 }
 
@@ -549,8 +554,7 @@ unsafe impl MemoryCreator for SlotCreator {
                 slots.reserved
             ));
         }
-        let accessible = minimum.next_multiple_of(PAGE);
-        let Some((place, base)) = slots.take(accessible) else {
+        let Some((place, base)) = slots.take(minimum.next_multiple_of(PAGE)) else {
             note_refusal();
             return Err("no slot for a linear memory is free".into());
         };
@@ -559,7 +563,6 @@ unsafe impl MemoryCreator for SlotCreator {
             place,
             base,
             bytes: minimum,
-            accessible,
         }))
     }
 }

@@ -24,6 +24,7 @@ pub struct Stacks {
 }
 
 /// One mapping: a guard page, then the stack.
+#[derive(Clone, Copy)]
 struct Stack {
     base: *mut u8,
     shard: usize,
@@ -121,8 +122,7 @@ impl Drop for Stacks {
 /// A stack in use.
 struct Borrowed {
     stacks: Arc<Stacks>,
-    stack: Option<Stack>,
-    base: *mut u8,
+    stack: Stack,
 }
 
 // SAFETY: the stack belongs to one guest until this is dropped.
@@ -133,24 +133,22 @@ unsafe impl Sync for Borrowed {}
 // SAFETY: the range is mapped for reading and writing, page aligned, above a page that faults.
 unsafe impl StackMemory for Borrowed {
     fn top(&self) -> *mut u8 {
-        self.base.wrapping_add(PAGE + self.stacks.bytes)
+        self.stack.base.wrapping_add(PAGE + self.stacks.bytes)
     }
 
     fn range(&self) -> Range<usize> {
-        let low = self.base as usize + PAGE;
+        let low = self.stack.base as usize + PAGE;
         low..low + self.stacks.bytes
     }
 
     fn guard_range(&self) -> Range<*mut u8> {
-        self.base..self.base.wrapping_add(PAGE)
+        self.stack.base..self.stack.base.wrapping_add(PAGE)
     }
 }
 
 impl Drop for Borrowed {
     fn drop(&mut self) {
-        if let Some(stack) = self.stack.take() {
-            lock(&self.stacks.shards[stack.shard]).push(stack);
-        }
+        lock(&self.stacks.shards[self.stack.shard]).push(self.stack);
     }
 }
 
@@ -169,8 +167,7 @@ unsafe impl StackCreator for BorrowStacks {
         };
         Ok(Box::new(Borrowed {
             stacks: self.0.clone(),
-            base: stack.base,
-            stack: Some(stack),
+            stack,
         }))
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What the engine takes from its process: threads and descriptors. One test, because both belong
-//! to the whole process.
+//! What the engine takes from its process: memory, threads and descriptors. One test, because all
+//! of them belong to the whole process.
 
 // Not everything of the fake host is used here.
 #[allow(dead_code)]
@@ -10,7 +10,62 @@ mod fake;
 #[path = "engine/wat.rs"]
 mod wat;
 
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use fake::*;
+
+/// What a guest that waits may keep allocated, as it was asked for: the allocator's rounding, the
+/// pages of its memory and of its stack and what C has for it come on top (docs/performance.md).
+/// Wasmtime takes nine tenths of it. The guest is the one of `idle-wasm`.
+const PARKED: usize = 6400;
+
+static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
+
+struct Counting;
+
+// SAFETY: the system's allocator, with a sum beside it.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATED.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's contract is the system's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        ALLOCATED.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: as above.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+fn parked_guests_are_small() {
+    const GUESTS: usize = 64;
+    let engine = TestEngine::with(|config| {
+        config.max_instances = GUESTS as u32;
+        config.max_memories = GUESTS as u32;
+    });
+    let parked = engine.prepare(include_str!("../../bench/wasm/guest/parked.wat"));
+    let park = || {
+        let mut guest = parked.start();
+        assert_eq!(guest.resume(), PENDING);
+        guest.guest().mailbox.push_back(vec![0; 8]);
+        assert_eq!(guest.resume(), PENDING);
+        guest.guest().mailbox = Default::default();
+        guest.guest().sent = Default::default();
+        guest
+    };
+    // Slots and stacks are made by the first ones.
+    drop((0..GUESTS).map(|_| park()).collect::<Vec<_>>());
+    let mut guests = Vec::with_capacity(GUESTS);
+    let before = ALLOCATED.load(Ordering::Relaxed);
+    guests.extend((0..GUESTS).map(|_| park()));
+    let each = (ALLOCATED.load(Ordering::Relaxed) - before) / GUESTS - size_of::<FakeGuest>();
+    assert!(each <= PARKED, "{each} bytes for a guest that waits");
+}
 
 fn threads() -> Vec<String> {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap();
@@ -54,6 +109,11 @@ fn asks(what: &str) -> String {
 }
 
 #[test]
+fn the_footprint_is_small_and_does_not_grow() {
+    parked_guests_are_small();
+    threads_and_descriptors_do_not_grow();
+}
+
 fn threads_and_descriptors_do_not_grow() {
     let engine = TestEngine::with(|config| config.max_instances = 4);
     let receives = engine.prepare(wat::component(

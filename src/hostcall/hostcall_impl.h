@@ -42,11 +42,11 @@ struct rusm__guest_timer {
 };
 
 struct rusm__guest_timers {
-    struct rusm__guest_timer *items;
     uint32_t count;
     uint32_t cap;
     uint64_t bytes; /* weight of what is in the table */
     uint64_t next_handle;
+    struct rusm__guest_timer items[];
 };
 
 /* An end of a stream. Ids grow, so an array in order of opening is sorted by id. */
@@ -56,19 +56,20 @@ struct rusm__guest_end {
 };
 
 struct rusm__guest_streams {
-    struct rusm__guest_end *items;
     uint32_t count;
     uint32_t cap;
-    bool is_limited;  /* the core knows max-streams */
-    bool wrote_large; /* more than a stream holds otherwise, at least once */
     uint64_t next_id;
     /* the write or the read that is under way */
     uint64_t id;
     rusm_chunk *chunk; /* to be written, owned; NULL when there is no such end */
     uint32_t answer;   /* what a write's beginning has decided; RUSM__CALL_PENDING: nothing yet */
+    bool is_limited;   /* the core knows max-streams */
+    bool wrote_large;  /* more than a stream holds otherwise, at least once */
+    struct rusm__guest_end items[];
 };
 
-/* guest->calls: zeroed when the guest is made, used on the scheduler that runs it. */
+/* guest->calls: zeroed when the guest is made, used on the scheduler that runs it. Every guest has
+ * one for all its life, so what is large and seldom needed is not in here. */
 struct rusm__calls {
     /* the receive that is under way */
     uint64_t deadline_ns;
@@ -80,20 +81,19 @@ struct rusm__calls {
     uint32_t monitors;    /* DOWNs that are still to come */
     uint32_t front_count; /* messages that unstash put in front of the mailbox */
     uint64_t front_bytes; /* and their weight */
-    uint32_t stash_count;
     uint64_t stash_bytes;
+    uint32_t stash_count;
     uint32_t words; /* names and tags, as of the last time that one was added */
     struct rusm__outbox outbox;
-    struct rusm__guest_timers timers;
-    struct rusm__guest_streams streams;
     struct rusm__bridge_wait bridge;
     /* owned; NULL until needed */
+    struct rusm__guest_timers *timers;
+    struct rusm__guest_streams *streams;
     rusm_context *context; /* of the message that was received last */
     struct rusm__kv_call *kv;
     struct rusm__bundle_call *spawn_from;
     char *trap_text;
-    char *who;     /* the first column of its log lines */
-    char down[64]; /* the rendered death that was received last; copied before the next call */
+    char *who; /* the first column of its log lines */
 };
 
 static inline struct rusm__calls *rusm__calls_of(struct rusm__guest *guest) {

@@ -5,21 +5,28 @@
 #include "proc/proc.h"
 #include "sandbox/reason.h"
 
+static uint64_t weight_of_timers(const struct rusm__guest_timers *timers) {
+    return timers ? timers->bytes + (uint64_t)timers->count * RUSM__WEIGHT_TIMER : 0;
+}
+
+static uint64_t open_ends(const struct rusm__calls *calls) {
+    return calls->streams ? calls->streams->count : 0;
+}
+
 /* All but what lies in streams. */
 static uint64_t sum(const struct rusm__guest *guest) {
     const struct rusm__calls *calls = guest->calls;
     return rusm__guest_own_bytes(guest) + calls->stash_bytes + calls->front_bytes +
-           calls->timers.bytes + (uint64_t)calls->timers.count * RUSM__WEIGHT_TIMER +
-           (uint64_t)calls->words * RUSM__WEIGHT_WORD +
+           weight_of_timers(calls->timers) + (uint64_t)calls->words * RUSM__WEIGHT_WORD +
            (uint64_t)calls->monitors * RUSM__WEIGHT_MONITOR +
-           (uint64_t)calls->streams.count * RUSM__WEIGHT_STREAM_END +
+           open_ends(calls) * RUSM__WEIGHT_STREAM_END +
            (uint64_t)calls->supervisors * RUSM__WEIGHT_SUPERVISOR +
            calls->supervised * RUSM__WEIGHT_SUPERVISED + calls->outbox.bytes;
 }
 
 static uint64_t written(struct rusm__guest *guest) {
     rusm_stream_usage usage = {.size = sizeof(usage)};
-    if (!rusm__calls_of(guest)->streams.count || rusm_stream_get_usage(guest->proc, &usage) < 0)
+    if (!open_ends(rusm__calls_of(guest)) || rusm_stream_get_usage(guest->proc, &usage) < 0)
         return 0;
     return usage.written_bytes;
 }
@@ -32,8 +39,8 @@ uint64_t rusm__ledger_held(struct rusm__guest *guest) {
  * most its bound, and mostly that is enough to know. */
 static bool fits_surely(const struct rusm__guest *guest, uint64_t more) {
     const struct rusm__calls *calls = guest->calls;
-    uint64_t most = (uint64_t)calls->streams.count * RUSM_STREAM_BYTES;
-    return !calls->streams.wrote_large &&
+    uint64_t most = open_ends(calls) * RUSM_STREAM_BYTES;
+    return !(calls->streams && calls->streams->wrote_large) &&
            sum(guest) + most + more <= guest->profile->max_host_bytes;
 }
 

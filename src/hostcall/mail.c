@@ -11,13 +11,13 @@
  * sends, sets a timer for or stashes, until the next message. */
 #include "hostcall/hostcall_impl.h"
 
-#include <assert.h>
 #include <string.h>
 
 #include "rusm/error.h"
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/mem.h"
 #include "base/number.h"
 #include "proc/proc.h"
 
@@ -91,11 +91,10 @@ static void hand_out(struct rusm__calls *calls, rusm_msg *msg, struct rusm__byte
 #define DOWN_BEGIN  "{\"__down\":\""
 #define DOWN_MIDDLE "\",\"reason\":\""
 #define DOWN_END    "\"}"
-enum { LONGEST_REASON = 8 };
-
-static_assert(sizeof(DOWN_BEGIN DOWN_MIDDLE DOWN_END) + RUSM__U64_DIGITS + LONGEST_REASON <=
-                  sizeof(((struct rusm__calls *)NULL)->down),
-              "a rendered death fits");
+enum {
+    LONGEST_REASON = 8,
+    DOWN_BYTES = sizeof(DOWN_BEGIN DOWN_MIDDLE DOWN_END) + RUSM__U64_DIGITS + LONGEST_REASON,
+};
 
 static char *put_text(char *at, const char *text) {
     size_t len = strlen(text);
@@ -105,31 +104,41 @@ static char *put_text(char *at, const char *text) {
 
 /* Exactly these bytes, which guests compare. A death says nothing about the message that the guest
  * works on, so its context stays. */
-static void hand_out_down(struct rusm__calls *calls, rusm_msg *msg, struct rusm__bytes *out) {
+static bool render_down(const rusm_msg *msg, struct rusm__bytes *out) {
     const char *reason = rusm_exit_kind_name(rusm_msg_exit_kind(msg));
     RUSM_CHECK(strlen(reason) <= LONGEST_REASON);
-    char *end = put_text(calls->down, DOWN_BEGIN);
+    char *text = rusm__mem_try_alloc(DOWN_BYTES);
+    if (!text)
+        return false;
+    char *end = put_text(text, DOWN_BEGIN);
     end = rusm__put_u64(end, rusm_msg_from(msg));
     end = put_text(end, DOWN_MIDDLE);
     end = put_text(end, reason);
     end = put_text(end, DOWN_END);
-    *out =
-        (struct rusm__bytes){(const unsigned char *)calls->down, (size_t)(end - calls->down), NULL};
-    if (calls->monitors)
-        calls->monitors--;
-    rusm_msg_free(msg);
+    *out = (struct rusm__bytes){(const unsigned char *)text, (size_t)(end - text), text};
+    return true;
 }
 
-static bool take_mail(struct rusm__guest *guest, struct rusm__bytes *out) {
+static uint32_t hand_out_down(struct rusm__guest *guest, rusm_msg *msg, struct rusm__bytes *out) {
     struct rusm__calls *calls = rusm__calls_of(guest);
+    bool rendered = render_down(msg, out);
+    rusm_msg_free(msg);
+    if (!rendered)
+        return rusm__hostcall_trap(guest, "no memory for the message of a death");
+    if (calls->monitors)
+        calls->monitors--;
+    return RUSM__CALL_OK;
+}
+
+/* PENDING: nothing is there. */
+static uint32_t take_mail(struct rusm__guest *guest, struct rusm__bytes *out) {
     rusm_msg *msg = rusm__proc_receive_kinds(guest->proc, RECEIVED);
     if (!msg)
-        return false;
-    if (rusm_msg_get_kind(msg) == RUSM_MSG_DATA)
-        hand_out(calls, msg, out);
-    else
-        hand_out_down(calls, msg, out);
-    return true;
+        return RUSM__CALL_PENDING;
+    if (rusm_msg_get_kind(msg) != RUSM_MSG_DATA)
+        return hand_out_down(guest, msg, out);
+    hand_out(rusm__calls_of(guest), msg, out);
+    return RUSM__CALL_OK;
 }
 
 /* Taking a request back needs no memory, so it does not fail; if it did, the guest would be polled
@@ -154,7 +163,9 @@ static uint32_t wait_for_mail(struct rusm__guest *guest) {
 }
 
 uint32_t rusm__actor_receive_poll(struct rusm__guest *guest, struct rusm__bytes *out_message) {
-    uint32_t answer = take_mail(guest, out_message) ? RUSM__CALL_OK : wait_for_mail(guest);
+    uint32_t answer = take_mail(guest, out_message);
+    if (answer == RUSM__CALL_PENDING)
+        answer = wait_for_mail(guest);
     if (answer == RUSM__CALL_PENDING) {
         rusm__guest_rests(guest);
     } else {

@@ -19,13 +19,14 @@
 
 /* ---- the table ---- */
 
+/* NULL: it never had an end. */
 static struct rusm__guest_streams *streams_of(struct rusm__guest *guest) {
-    return &rusm__calls_of(guest)->streams;
+    return rusm__calls_of(guest)->streams;
 }
 
 static struct rusm__guest_end *find(struct rusm__guest_streams *streams, uint64_t id) {
     struct rusm__guest_end *end =
-        rusm__find_sorted(streams->items, streams->count, sizeof(*end), id);
+        streams ? rusm__find_sorted(streams->items, streams->count, sizeof(*end), id) : NULL;
     return end && end->end ? end : NULL;
 }
 
@@ -44,21 +45,31 @@ static void sweep(struct rusm__guest_streams *streams) {
     streams->count = kept;
 }
 
+/* A table of twice the size; the first one where there is none. */
+static bool enlarge(struct rusm__guest_streams **streams) {
+    uint32_t cap = *streams ? 2 * (*streams)->cap : FIRST_CAP;
+    size_t bytes = sizeof(**streams) + cap * sizeof((*streams)->items[0]);
+    struct rusm__guest_streams *larger = rusm__mem_try_realloc(*streams, bytes);
+    if (!larger)
+        return false;
+    if (!*streams)
+        *larger = (struct rusm__guest_streams){0};
+    larger->cap = cap;
+    *streams = larger;
+    return true;
+}
+
 /* Room for one more end. The table grows when half of it is open, so that a sweep pays for itself.
  */
-static bool make_room(struct rusm__guest_streams *streams) {
+static bool make_room(struct rusm__guest_streams **table) {
+    struct rusm__guest_streams *streams = *table;
+    if (!streams)
+        return enlarge(table);
     if (streams->count < streams->cap)
         return true;
     sweep(streams);
-    if (streams->cap && streams->count < streams->cap / 2)
-        return true;
-    uint32_t cap = streams->cap ? 2 * streams->cap : FIRST_CAP;
-    void *items = rusm__mem_try_realloc(streams->items, cap * sizeof(*streams->items));
-    if (!items)
-        return streams->count < streams->cap;
-    streams->items = items;
-    streams->cap = cap;
-    return true;
+    bool has_room = streams->count < streams->cap;
+    return streams->count < streams->cap / 2 || enlarge(table) || has_room;
 }
 
 static uint64_t add(struct rusm__guest_streams *streams, rusm_stream end) {
@@ -67,8 +78,10 @@ static uint64_t add(struct rusm__guest_streams *streams, rusm_stream end) {
     return id;
 }
 
-/* What both ways to a new end need first: the limit, once per process, and room in the table. */
+/* What both ways to a new end need first: room in the table and, once per process, the limit. */
 static int prepare(struct rusm__guest *guest) {
+    if (!make_room(&rusm__calls_of(guest)->streams))
+        return RUSM_ENOMEM;
     struct rusm__guest_streams *streams = streams_of(guest);
     if (!streams->is_limited) {
         int code = rusm_stream_set_limit(guest->proc, guest->profile->max_streams);
@@ -76,8 +89,6 @@ static int prepare(struct rusm__guest *guest) {
             return code;
         streams->is_limited = true;
     }
-    if (!make_room(streams))
-        return RUSM_ENOMEM;
     return rusm__ledger_fits(guest, RUSM__WEIGHT_STREAM_END) ? RUSM_OK : RUSM_ETOOBIG;
 }
 
@@ -195,6 +206,8 @@ void rusm__guest_stream_write_begin(struct rusm__guest *guest, uint64_t id,
                                     struct rusm__slice chunk) {
     struct rusm__guest_streams *streams = streams_of(guest);
     rusm_stream end = end_of(guest, id);
+    if (!streams)
+        return; /* which the poll finds out too */
     rusm_chunk_free(streams->chunk);
     streams->chunk = NULL;
     streams->id = id;
@@ -205,6 +218,8 @@ void rusm__guest_stream_write_begin(struct rusm__guest *guest, uint64_t id,
 
 uint32_t rusm__guest_stream_write_poll(struct rusm__guest *guest) {
     struct rusm__guest_streams *streams = streams_of(guest);
+    if (!streams)
+        return RUSM__CALL_NONE;
     if (streams->answer != RUSM__CALL_PENDING)
         return streams->answer;
     struct rusm__guest_end *end = find(streams, streams->id);
@@ -223,13 +238,15 @@ uint32_t rusm__guest_stream_write_poll(struct rusm__guest *guest) {
 /* ---- read ---- */
 
 void rusm__guest_stream_read_begin(struct rusm__guest *guest, uint64_t id) {
-    streams_of(guest)->id = id;
+    struct rusm__guest_streams *streams = streams_of(guest);
+    if (streams)
+        streams->id = id;
 }
 
 /* The end of the stream, in whatever way it came, uses the id up. */
 uint32_t rusm__guest_stream_read_poll(struct rusm__guest *guest, struct rusm__bytes *out_chunk) {
     struct rusm__guest_streams *streams = streams_of(guest);
-    struct rusm__guest_end *end = find(streams, streams->id);
+    struct rusm__guest_end *end = streams ? find(streams, streams->id) : NULL;
     rusm_chunk *chunk = NULL;
     int code = end ? rusm_stream_try_read(guest->proc, end->end, &chunk) : RUSM_EINVAL;
     if (code == RUSM_EAGAIN)
@@ -248,6 +265,7 @@ uint32_t rusm__guest_stream_read_poll(struct rusm__guest *guest, struct rusm__by
 /* The ends themselves go with the process, which says to the other sides how it ended. */
 void rusm__guest_streams_end(struct rusm__guest *guest) {
     struct rusm__guest_streams *streams = streams_of(guest);
-    rusm_chunk_free(streams->chunk);
-    rusm__mem_free(streams->items);
+    if (streams)
+        rusm_chunk_free(streams->chunk);
+    rusm__mem_free(streams);
 }

@@ -33,10 +33,11 @@ static void sweep(struct rusm__guest_timers *timers, uint64_t now) {
 
 /* Timers live on: those to itself and to the dead are cancelled, the others find a keeper. */
 void rusm__timers_end(struct rusm__guest *guest) {
-    struct rusm__guest_timers *timers = &rusm__calls_of(guest)->timers;
+    struct rusm__guest_timers *timers = rusm__calls_of(guest)->timers;
     struct rusm__orphans *orphans = &rusm__hostcall_of(guest)->orphans;
-    uint64_t now = timers->count ? rusm__clock_ns() : 0;
-    for (uint32_t i = 0; i < timers->count; i++) {
+    uint32_t count = timers ? timers->count : 0;
+    uint64_t now = count ? rusm__clock_ns() : 0;
+    for (uint32_t i = 0; i < count; i++) {
         const struct rusm__guest_timer *timer = &timers->items[i];
         if (is_armed(timer, now))
             rusm__orphans_adopt(orphans, &(struct rusm__orphan){.to = timer->to,
@@ -44,39 +45,50 @@ void rusm__timers_end(struct rusm__guest *guest) {
                                                                 .deadline_ns = timer->deadline_ns,
                                                                 .bytes = timer->weight});
     }
-    rusm__mem_free(timers->items);
+    rusm__mem_free(timers);
     rusm__orphans_target_ended(orphans, guest->pid);
 }
 
-/* Twice as much, up to the limit. */
-static bool enlarge(struct rusm__guest_timers *timers, uint32_t limit) {
-    uint32_t cap = timers->cap ? timers->cap : FIRST_CAP / 2;
+/* A table of twice the size, up to the limit; the first one where there is none. */
+static bool enlarge(struct rusm__guest_timers **timers, uint32_t limit) {
+    uint32_t cap = *timers ? (*timers)->cap : FIRST_CAP / 2;
     cap = cap < limit / 2 ? 2 * cap : limit;
-    void *items = rusm__mem_try_realloc(timers->items, cap * sizeof(*timers->items));
-    if (!items)
+    size_t bytes = sizeof(**timers) + cap * sizeof((*timers)->items[0]);
+    struct rusm__guest_timers *larger = rusm__mem_try_realloc(*timers, bytes);
+    if (!larger)
         return false;
-    timers->items = items;
-    timers->cap = cap;
+    if (!*timers)
+        *larger = (struct rusm__guest_timers){0};
+    larger->cap = cap;
+    *timers = larger;
     return true;
+}
+
+static int make_first(struct rusm__guest_timers **timers, uint32_t limit) {
+    if (!limit)
+        return RUSM_ELIMIT;
+    return enlarge(timers, limit) ? RUSM_OK : RUSM_ENOMEM;
 }
 
 /* Room for one more: RUSM_ELIMIT when so many are armed, RUSM_ENOMEM. The table grows when half of
  * it is armed, so that a sweep pays for itself. */
-static int make_room(struct rusm__guest_timers *timers, uint32_t limit, uint64_t now) {
+static int make_room(struct rusm__guest_timers **table, uint32_t limit, uint64_t now) {
+    struct rusm__guest_timers *timers = *table;
+    if (!timers)
+        return make_first(table, limit);
     if (timers->count < timers->cap)
         return RUSM_OK;
     sweep(timers, now);
     if (timers->count >= limit)
         return RUSM_ELIMIT;
     bool crowded = timers->count >= timers->cap / 2 && timers->cap < limit;
-    if (crowded && !enlarge(timers, limit) && timers->count == timers->cap)
-        return RUSM_ENOMEM;
-    return RUSM_OK;
+    bool is_full = timers->count == timers->cap;
+    return crowded && !enlarge(table, limit) && is_full ? RUSM_ENOMEM : RUSM_OK;
 }
 
 /* The messages of armed timers are held to the same bound as a mailbox. */
 static bool is_too_heavy(struct rusm__guest *guest, size_t more, uint64_t now) {
-    struct rusm__guest_timers *timers = &rusm__calls_of(guest)->timers;
+    struct rusm__guest_timers *timers = rusm__calls_of(guest)->timers;
     uint64_t limit = rusm__mailbox_bytes_of(guest);
     if (timers->bytes + more > limit)
         sweep(timers, now);
@@ -84,7 +96,9 @@ static bool is_too_heavy(struct rusm__guest *guest, size_t more, uint64_t now) {
 }
 
 void rusm__timers_sweep(struct rusm__guest *guest) {
-    sweep(&rusm__calls_of(guest)->timers, rusm__clock_ns());
+    struct rusm__guest_timers *timers = rusm__calls_of(guest)->timers;
+    if (timers)
+        sweep(timers, rusm__clock_ns());
 }
 
 static uint32_t refuse(struct rusm__guest *guest, int code) {
@@ -98,12 +112,13 @@ static uint32_t refuse(struct rusm__guest *guest, int code) {
 
 uint32_t rusm__actor_send_after(struct rusm__guest *guest, uint64_t to, uint64_t delay_ms,
                                 struct rusm__slice message, uint64_t *out_timer) {
-    struct rusm__guest_timers *timers = &rusm__calls_of(guest)->timers;
+    struct rusm__calls *calls = rusm__calls_of(guest);
     uint64_t now = rusm__clock_ns();
     rusm_msg *msg;
-    int code = make_room(timers, guest->profile->max_timers, now);
+    int code = make_room(&calls->timers, guest->profile->max_timers, now);
     if (code < 0)
         return refuse(guest, code);
+    struct rusm__guest_timers *timers = calls->timers;
     if (is_too_heavy(guest, message.len, now))
         return rusm__hostcall_trap(guest,
                                    "armed timers hold %llu bytes of messages, the limit of "
@@ -130,9 +145,9 @@ uint32_t rusm__actor_send_after(struct rusm__guest *guest, uint64_t to, uint64_t
 }
 
 uint32_t rusm__actor_cancel_timer(struct rusm__guest *guest, uint64_t handle) {
-    const struct rusm__guest_timers *timers = &rusm__calls_of(guest)->timers;
+    struct rusm__guest_timers *timers = rusm__calls_of(guest)->timers;
     struct rusm__guest_timer *timer =
-        rusm__find_sorted(timers->items, timers->count, sizeof(*timer), handle);
+        timers ? rusm__find_sorted(timers->items, timers->count, sizeof(*timer), handle) : NULL;
     if (!timer || timer->dead)
         return 0;
     timer->dead = true;

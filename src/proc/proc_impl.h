@@ -78,10 +78,13 @@ struct rusm_proc {
     int16_t budget;   /* what is left of this turn, see RUSM__TURN_BUDGET; 0 or less: nothing */
     struct rusm__reason *exit_reason;
     uint64_t call_ref; /* the call whose reply is awaited, 0 = none or accepted */
-    rusm_timer wake_timer;
-    uint64_t wake_ns; /* what wake_timer is armed for; UINT64_MAX: not armed */
-
-    struct rusm__qs_node qs; /* after its end */
+    union {
+        struct {
+            rusm_timer wake_timer;
+            uint64_t wake_ns; /* what wake_timer is armed for; UINT64_MAX: not armed */
+        };
+        struct rusm__qs_node qs; /* after its end */
+    };
 };
 
 /* Per scheduler; the last one is shared by plain threads, under procs->outside_lock. */

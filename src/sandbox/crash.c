@@ -50,8 +50,8 @@ static bool is_limit(const char *cause) {
 
 static void add_cause(const struct rusm__body *body, int kind, const char *cause,
                       struct rusm__buf *text) {
-    if (kind == RUSM_ENGINE_ERROR_STOPPED && body->unit.over) {
-        rusm__unit_explain(&body->unit, body->guest.profile, text);
+    if (kind == RUSM_ENGINE_ERROR_STOPPED && body->unit && body->unit->over) {
+        rusm__unit_explain(body->unit, body->guest.profile, text);
         return;
     }
     if (kind == RUSM_ENGINE_ERROR_POOL) {
@@ -104,7 +104,7 @@ void rusm__crash_settle(struct rusm__body *body, rusm_proc *self, int outcome) {
 void rusm__crash_overtime(struct rusm__body *body, rusm_proc *self) {
     struct rusm__buf text;
     rusm__buf_init(&text);
-    rusm__unit_explain(&body->unit, body->guest.profile, &text);
+    rusm__unit_explain(body->unit, body->guest.profile, &text);
     rusm_proc_set_exit(self, RUSM_EXIT_CRASHED, rusm__buf_cstr(&text));
     rusm__buf_fini(&text);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A guest as a process body: one block holds the guest, the state of the host calls and nothing
- * else; the instance is made at the first step, on the scheduler that runs it.
+/* A guest as a process body: one block holds the guest, the state of the host calls and, if its
+ * time is limited, its unit of work; the instance is made at the first step, on the scheduler that
+ * runs it.
  *
  *   spawned -> step: start, resume ... PENDING -> WAIT (or work off the guest's stack, and resume)
  *                                      YIELDED -> AGAIN
@@ -127,9 +128,9 @@ static rusm_step cut_off(struct rusm__body *body, rusm_proc *self) {
 
 /* The guest does not run, and its unit may not be over. */
 static rusm_step pause_unit(struct rusm__body *body, rusm_proc *self, rusm_step step) {
-    if (rusm__unit_look(&body->unit, false))
+    if (rusm__unit_look(body->unit, false))
         return cut_off(body, self);
-    if (step == RUSM_STEP_WAIT && rusm__unit_arm(&body->unit, self) < 0) {
+    if (step == RUSM_STEP_WAIT && rusm__unit_arm(body->unit, self) < 0) {
         rusm__crash_no_memory(self, "the deadline of a wait");
         return RUSM_STEP_EXIT;
     }
@@ -142,11 +143,9 @@ static bool is_blocked(struct rusm__body *body) {
 
 /* A call that returned is not over. An end waits for it too. */
 static rusm_step hold_up(struct rusm__body *body, rusm_proc *self, int outcome) {
-    if (is_end(outcome)) {
-        body->has_returned = true;
-        body->returned = outcome;
-    }
-    return body->guest.is_timed ? pause_unit(body, self, RUSM_STEP_WAIT) : RUSM_STEP_WAIT;
+    if (is_end(outcome))
+        body->returned = (uint8_t)outcome;
+    return body->unit ? pause_unit(body, self, RUSM_STEP_WAIT) : RUSM_STEP_WAIT;
 }
 
 static rusm_step finish(struct rusm__body *body, rusm_proc *self, int outcome) {
@@ -161,7 +160,7 @@ static rusm_step run(struct rusm__body *body, rusm_proc *self) {
         outcome = rusm_engine_resume(body->instance);
     } while (outcome == RUSM_ENGINE_PENDING && work_off_stack(body, self, &step));
     if (outcome == RUSM_ENGINE_PENDING)
-        return body->guest.is_timed ? pause_unit(body, self, step) : step;
+        return body->unit ? pause_unit(body, self, step) : step;
     if (outcome != RUSM_ENGINE_TRAPPED && is_blocked(body))
         return hold_up(body, self, outcome);
     /* Stopped by a tick because somebody ends it: the core comes back with an unwind, and with the
@@ -180,11 +179,11 @@ static rusm_step body_step(rusm_proc *self, void *memory) {
     body->guest.proc = self;
     rusm__ticker_enter(&sandbox->ticker, lane);
     body->slice = rusm__ticker_now(&sandbox->ticker);
-    if (body->guest.is_timed && rusm__unit_enter(&body->unit))
+    if (body->unit && rusm__unit_enter(body->unit))
         step = cut_off(body, self);
     else if (is_blocked(body))
         step = hold_up(body, self, RUSM_ENGINE_PENDING);
-    else if (body->has_returned)
+    else if (is_end(body->returned))
         step = finish(body, self, body->returned);
     else if (body->instance || start(body, self, lane))
         step = run(body, self);
@@ -264,21 +263,32 @@ static int join_siblings(struct rusm__body *body, const struct rusm__component_s
     return RUSM_OK;
 }
 
-static void set_time(struct rusm__body *body, bool is_request) {
-    struct rusm__guest *guest = &body->guest;
-    const struct rusm__profile *profile = guest->profile;
+/* Its limits in nanoseconds; 0: none. */
+struct limits {
+    uint64_t cpu_ns, wall_ns;
+};
+
+static struct limits limits_of(const struct rusm__profile *profile, bool is_request) {
     uint64_t cpu_ms = is_request ? profile->request_cpu_ms : profile->cpu_ms;
     uint64_t wall_ms = is_request ? profile->request_deadline_ms : profile->deadline_ms;
-    guest->is_timed = cpu_ms || wall_ms;
-    guest->has_units =
-        guest->is_timed && !is_request && guest->component->kind == RUSM__COMPONENT_ACTOR;
-    body->unit.cpu_ns = cpu_ms * RUSM__MS;
-    body->unit.wall_ns = wall_ms * RUSM__MS;
+    return (struct limits){cpu_ms * RUSM__MS, wall_ms * RUSM__MS};
+}
+
+static void set_time(struct rusm__body *body, struct limits limits, bool is_request) {
+    struct rusm__guest *guest = &body->guest;
+    body->unit = (void *)(body->calls + guest->component->sandbox->calls_bytes);
+    body->unit->cpu_ns = limits.cpu_ns;
+    body->unit->wall_ns = limits.wall_ns;
+    guest->has_units = !is_request && guest->component->kind == RUSM__COMPONENT_ACTOR;
 }
 
 static struct rusm__body *new_body(struct rusm__component *component, bool is_request) {
     struct rusm__sandbox *sandbox = component->sandbox;
-    struct rusm__body *body = rusm__mem_try_zalloc(sizeof(*body) + sandbox->calls_bytes);
+    struct limits limits = limits_of(component->profile, is_request);
+    bool is_timed = limits.cpu_ns || limits.wall_ns;
+    size_t unit_bytes = is_timed ? sizeof(struct rusm__unit) : 0;
+    struct rusm__body *body =
+        rusm__mem_try_zalloc(sizeof(*body) + sandbox->calls_bytes + unit_bytes);
     if (!body)
         return NULL;
     rusm__component_hold(component);
@@ -286,7 +296,9 @@ static struct rusm__body *new_body(struct rusm__component *component, bool is_re
     body->guest.profile = component->profile;
     body->guest.host_data = sandbox->host_data;
     body->guest.calls = body->calls;
-    set_time(body, is_request);
+    body->returned = RUSM_ENGINE_PENDING;
+    if (is_timed)
+        set_time(body, limits, is_request);
     body->born_ns = rusm__clock_coarse_ns();
     return body;
 }
@@ -358,7 +370,7 @@ enum rusm__tick rusm__guest_tick(struct rusm__guest *guest) {
     /* An epoch that passed while the guest was not running is no tick of this slice. */
     if (rusm__ticker_now(&guest->component->sandbox->ticker) == body->slice)
         return RUSM__TICK_CONTINUE;
-    if (guest->is_timed && rusm__unit_look(&body->unit, true)) {
+    if (body->unit && rusm__unit_look(body->unit, true)) {
         guest->trap_text = "its time is up";
         return RUSM__TICK_STOP;
     }
@@ -372,8 +384,8 @@ enum rusm__tick rusm__guest_tick(struct rusm__guest *guest) {
 uint64_t rusm__guest_own_bytes(const struct rusm__guest *guest) {
     const struct rusm__body *body = (const struct rusm__body *)(const void *)guest;
     const struct rusm__sandbox *sandbox = guest->component->sandbox;
-    return sizeof(*body) + sandbox->calls_bytes + sandbox->pools.config.guest_stack_bytes +
-           body->table_bytes;
+    return sizeof(*body) + sandbox->calls_bytes + (body->unit ? sizeof(*body->unit) : 0) +
+           sandbox->pools.config.guest_stack_bytes + body->table_bytes;
 }
 
 static uint64_t host_bytes(struct rusm__guest *guest) {

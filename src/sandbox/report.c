@@ -164,8 +164,8 @@ static void measure(struct rusm__report *report, struct rusm__body *body, const 
     rusm__guest_get_ledger(&body->guest, &ledger);
     report->unix_ns = rusm__clock_unix_ns();
     report->uptime_ns = rusm__clock_coarse_ns() - body->born_ns;
-    if (body->guest.is_timed && body->unit.state == RUSM__UNIT_COUNTED)
-        report->cpu_ns = body->unit.used_ns;
+    if (body->unit && body->unit->state == RUSM__UNIT_COUNTED)
+        report->cpu_ns = body->unit->used_ns;
     report->memory_bytes = ledger.memory_bytes;
     report->memory_max_bytes = ledger.max_memory_bytes;
     report->host_bytes = ledger.host_bytes;

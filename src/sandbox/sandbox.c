@@ -70,6 +70,11 @@ static void free_memory(struct rusm__sandbox *sandbox) {
     rusm__mem_free(sandbox);
 }
 
+/* What follows the state of host calls in a guest's block is aligned as that is. */
+static size_t whole_words(size_t bytes) {
+    return (bytes + sizeof(uint64_t) - 1) / sizeof(uint64_t) * sizeof(uint64_t);
+}
+
 int rusm__sandbox_open(const struct rusm__sandbox_options *options,
                        struct rusm__sandbox **out_sandbox, struct rusm__buf *error) {
     *out_sandbox = NULL;
@@ -78,7 +83,7 @@ int rusm__sandbox_open(const struct rusm__sandbox_options *options,
     if (sandbox) {
         sandbox->runtime = options->runtime;
         sandbox->host_data = options->host_data;
-        sandbox->calls_bytes = options->calls_bytes;
+        sandbox->calls_bytes = whole_words(options->calls_bytes);
         sandbox->guest_end = options->guest_end;
         sandbox->guest_held = options->guest_held;
         sandbox->interfaces = options->interfaces;

@@ -243,7 +243,7 @@ struct rusm__guest {
     rusm_pid pid;
     void *host_data;
     const struct rusm__connection_info *connection;
-    void *calls; /* options->calls_bytes of state for src/hostcall, zeroed, 16-aligned */
+    void *calls; /* options->calls_bytes of state for src/hostcall, zeroed, 8-aligned */
     /* Work that a host call leaves for the scheduler's own stack (store look-ups, large outputs):
      * set before PENDING is answered; the body runs it after the instance is suspended and resumes
      * at once when it answers true, or waits when it answers false. */
@@ -253,8 +253,7 @@ struct rusm__guest {
      * answers false. NULL: nothing holds it up. */
     bool (*blocked)(struct rusm__guest *guest);
     const char *trap_text; /* why the last TRAP; static or owned by `calls` */
-    bool is_timed;         /* its units of work have a limit */
-    bool has_units;        /* and begin and end with messages */
+    bool has_units;        /* its units of work have a limit, and begin and end with messages */
 };
 
 /* The policy behind two entries of the vtable. Called on the guest's stack. */

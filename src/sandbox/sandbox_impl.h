@@ -72,8 +72,10 @@ struct rusm__component {
     _Atomic uint32_t holders; /* counted for dynamic ones only */
 };
 
-/* The body of a process, one block with the state of src/hostcall behind it. Touched by the
- * scheduler that runs the process only. */
+/* The body of a process, one block with the state of src/hostcall behind it and, if its time is
+ * limited, its unit of work behind that. Touched by the scheduler that runs the process only. A
+ * node has one for each guest, so what few of them need is not in here (engine/tests/footprint.rs
+ * and `idle-wasm` watch the size of a guest that waits). */
 struct rusm__body {
     struct rusm__guest guest;       /* first: the engine and src/hostcall know it by this address */
     rusm_engine_instance *instance; /* NULL before the first step and after the end */
@@ -82,16 +84,15 @@ struct rusm__body {
     uint64_t slice;                  /* the clock's ticks when this step began */
     uint64_t denied_bytes;           /* of the last growth of memory that was refused; 0: none */
     uint64_t born_ns;                /* of the coarse clock, at its spawn */
-    uint32_t restarts;               /* rusm__component_spawn.restarts */
     uint64_t table_bytes;
     uint64_t denied_table_bytes; /* of the last growth of a table that was refused; 0: none */
-    int returned;                /* how it ended while a call of it was blocked */
-    bool has_returned;
-    uint32_t unwinds;       /* resumes since it was told to stop */
-    struct rusm__unit unit; /* if guest.is_timed */
+    struct rusm__unit *unit;     /* in this block; NULL: its time is not limited */
+    uint32_t restarts;           /* rusm__component_spawn.restarts */
+    uint8_t returned;            /* how it ended while a call of it was blocked; PENDING: not yet */
+    uint8_t unwinds;             /* resumes since it was told to stop */
     bool announced;
     bool ended;
-    _Alignas(16) unsigned char calls[];
+    _Alignas(uint64_t) unsigned char calls[];
 };
 
 static inline struct rusm__body *rusm__body_of(struct rusm__guest *guest) {

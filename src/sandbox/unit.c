@@ -81,18 +81,19 @@ int rusm__unit_arm(struct rusm__unit *unit, rusm_proc *self) {
 /* ---- what host calls say ---- */
 
 int rusm__guest_poll_at(struct rusm__guest *guest, uint64_t deadline_ns) {
-    if (!guest->is_timed)
+    struct rusm__unit *unit = rusm__body_of(guest)->unit;
+    if (!unit)
         return rusm_proc_wake_at(guest->proc, deadline_ns);
-    rusm__body_of(guest)->unit.poll_ns = deadline_ns == UINT64_MAX ? 0 : deadline_ns;
+    unit->poll_ns = deadline_ns == UINT64_MAX ? 0 : deadline_ns;
     return RUSM_OK;
 }
 
 void rusm__unit_rest(struct rusm__guest *guest) {
-    rusm__body_of(guest)->unit.state = RUSM__UNIT_RESTING;
+    rusm__body_of(guest)->unit->state = RUSM__UNIT_RESTING;
 }
 
 void rusm__unit_receive(struct rusm__guest *guest, bool mail) {
-    struct rusm__unit *unit = &rusm__body_of(guest)->unit;
+    struct rusm__unit *unit = rusm__body_of(guest)->unit;
     if (mail || unit->state == RUSM__UNIT_RESTING)
         unit->state = RUSM__UNIT_FRESH;
 }

@@ -23,7 +23,7 @@
 //! it does not fit, calls stay on Wasmtime's way.
 
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -95,6 +95,12 @@ pub struct Shortcut {
 #[derive(Default)]
 pub struct Shortcuts {
     calls: Cell<u32>,
+    /// Of guests that call often: most that wait for a message have none.
+    opened: OnceCell<Box<Opened>>,
+}
+
+#[derive(Default)]
+struct Opened {
     all: RefCell<Vec<Box<Shortcut>>>,
     early: Cell<Option<Early>>,
 }
@@ -109,7 +115,7 @@ pub enum Early {
 impl Shortcuts {
     /// For the old way: what C said already, if it was called. A panic goes on where it can.
     pub fn take_early(&self) -> Option<u32> {
-        match self.early.take()? {
+        match self.opened.get()?.early.take()? {
             Early::Code(code) => Some(code),
             Early::Panic(panic) => resume_unwind(panic),
         }
@@ -121,13 +127,17 @@ impl Shortcuts {
         self.calls.get()
     }
 
+    fn opened(&self) -> &Opened {
+        self.opened.get_or_init(Box::default)
+    }
+
     /// A call has taken the old way and is about to answer.
     fn look<T>(&self, cx: &mut LowerContext<'_, T>, shared: SharedRef, opener: &Opener) {
         self.calls.set(self.calls.get().saturating_add(1));
         if self.calls.get() <= CALLS_BEFORE {
             return;
         }
-        let mut all = self.all.borrow_mut();
+        let mut all = self.opened().all.borrow_mut();
         let known = all.iter().find(|one| one.anchor == opener.anchor.0);
         match known {
             Some(shortcut) => shortcut.learn(cx),
@@ -234,7 +244,7 @@ impl Shortcut {
             Ok(code) => Early::Code(code),
             Err(panic) => Early::Panic(panic),
         };
-        self.shared.shortcuts().early.set(Some(early));
+        self.shared.shortcuts().opened().early.set(Some(early));
         false
     }
 

@@ -2,6 +2,9 @@
 /* actor: messages, waiting, the stash. */
 #include "world.h"
 
+#include "base/mem.h"
+#include "hostcall/hostcall_impl.h"
+
 static void messages_arrive_in_order(void **state) {
     struct world *w = *state;
     rusm_pid pid = world_run(w, "a", RUN("(call $hello) (call $say_recv) (call $say_recv)"));
@@ -207,6 +210,33 @@ static void the_stash_is_bounded(void **state) {
     world_expect_end(w, pid, RUSM_EXIT_NORMAL);
 }
 
+/* The probe receives as a guest does: a death that it watches for, then nothing. */
+static void receive_as_a_guest(rusm_proc *probe, void *arg) {
+    struct world *w = arg;
+    struct rusm__calls calls = {.monitors = 2};
+    struct rusm__guest guest = {.proc = probe, .host_data = w->hostcall, .calls = &calls};
+    struct rusm__bytes death = {0};
+    uint64_t ref;
+    assert_int_equal(rusm_proc_monitor(probe, 12345678, &ref), RUSM_OK);
+    rusm__mem_fail_nth(1);
+    uint32_t answer = rusm__actor_receive_poll(&guest, &death);
+    rusm__mem_fail_nth(0);
+    assert_int_equal(answer, RUSM__CALL_TRAP);
+    assert_string_equal(guest.trap_text, "no memory for the message of a death");
+    rusm__mem_free(calls.trap_text);
+    assert_int_equal(rusm_proc_monitor(probe, 12345678, &ref), RUSM_OK);
+    assert_int_equal(rusm__actor_receive_poll(&guest, &death), RUSM__CALL_OK);
+    assert_int_equal(calls.monitors, 1);
+    static const char wanted[] = "{\"__down\":\"12345678\",\"reason\":\"noproc\"}";
+    assert_int_equal(death.len, sizeof(wanted) - 1);
+    assert_memory_equal(death.ptr, wanted, death.len);
+    rusm__mem_free(death.owner);
+}
+
+static void a_death_without_memory_traps(void **state) {
+    world_order(*state, receive_as_a_guest, *state);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         world_test(messages_arrive_in_order),
@@ -224,6 +254,7 @@ int main(void) {
         world_test(unstash_with_nothing_does_nothing),
         world_test(stashed_messages_are_not_seen_before_unstash),
         world_test(the_stash_is_bounded),
+        world_test(a_death_without_memory_traps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
