@@ -84,6 +84,7 @@ void wasm_open_with(struct wasm *wasm, struct bench *bench, uint32_t max_instanc
 }
 
 void wasm_close(struct wasm *wasm) {
+    rusm__sandbox_calm(wasm->sandbox);
     rusm_runtime_stop(wasm->bench->rt);
     wasm->bench->rt = NULL;
     rusm__sandbox_close(wasm->sandbox);

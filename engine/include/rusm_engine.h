@@ -41,13 +41,18 @@ typedef struct rusm_engine_config {
     uint32_t blocking_threads;     /* bound of the WASI reactor's blocking pool */
     const struct rusm__bridge_interface *interfaces; /* read during rusm_engine_new */
     size_t interface_count;
+    const rusm_engine *pools_of; /* use the slots and stacks of this engine, which has slots and
+                                  * stacks of the same sizes; its bounds hold for both together.
+                                  * NULL: own ones. Either may be freed first */
 } rusm_engine_config;
 
 /* Make an engine. Its slots and stacks are made when guests need them. Waits for the file system.
  * RUSM_ECONFIG with a text for numbers that cannot be. */
 int rusm_engine_new(const rusm_engine_config *config, rusm_engine **out_engine, char **out_error);
-/* All instances must have been dropped before. Waits until no host->wake of this engine is under
- * way; none comes after it. */
+/* Waits until no host->wake of this engine is under way; none comes after it. Guests that wait
+ * inside WASI can only be ended from then on. To be called before `runtime` goes. Any thread. */
+void rusm_engine_close_gate(rusm_engine *engine);
+/* All instances must have been dropped before. Closes the gate. */
 void rusm_engine_free(rusm_engine *engine);
 void rusm_engine_text_free(char *text);
 /* Why compiled code is not kept although cache_dir was given, or NULL. Lives as long as the
@@ -131,9 +136,9 @@ int rusm_engine_prepare(rusm_engine_artifact *artifact, int entry_kind, const ch
                         const rusm_engine_wasi *wasi, rusm_engine_prepared **out_prepared,
                         char **out_error);
 /* The same for another engine, made with the same numbers: entry, grants and the bytes below, and a
- * copy of the machine code. Guests of the copy share nothing that is written to with guests of the
- * original, while every start of an instance writes to counts of its engine and its code. Takes as
- * long as it takes to copy the code: not on a scheduler. RUSM_ENOMEM, RUSM_ESTATE with a text. */
+ * copy of the machine code. Every start of an instance writes to counts of its engine and its
+ * code; guests of the copy do not write to those of the original. Takes as long as it takes to copy
+ * the code: not on a scheduler. RUSM_ENOMEM, RUSM_ESTATE with a text. */
 int rusm_engine_prepared_copy(const rusm_engine_prepared *prepared, rusm_engine *engine,
                               rusm_engine_prepared **out_prepared, char **out_error);
 /* How many bytes a guest may hand over in one host call; beyond that it traps before C is asked.

@@ -19,7 +19,7 @@ use crate::host::{self, HostCalls};
 use crate::instance::State;
 use crate::reactor;
 use crate::room;
-use crate::slots::{SlotCreator, Slots};
+use crate::slots::{Handle, SlotCreator, Slots};
 use crate::stacks::{BorrowStacks, Stacks};
 use crate::wake::Gate;
 use crate::wasi;
@@ -44,6 +44,14 @@ pub struct EngineConfig {
     pub blocking_threads: u32,
     pub interfaces: *const RawInterface,
     pub interface_count: usize,
+    pub pools_of: *const Engine,
+}
+
+/// Where the memories and stacks of guests lie.
+#[derive(Clone)]
+pub struct Pools {
+    slots: Arc<Slots>,
+    stacks: Arc<Stacks>,
 }
 
 const FOUR_GIB: u64 = 1 << 32;
@@ -69,6 +77,7 @@ pub struct Engine {
     pub interfaces: Vec<Interface>,
     pub max_memory_bytes: usize,
     pub table_elements: usize,
+    pools: Pools,
     cache: Option<Cache>,
     cache_problem: Option<CString>,
 }
@@ -82,7 +91,12 @@ impl Engine {
         check(config)?;
         reactor::want_blocking_threads(config.blocking_threads);
         let engine = |error: wasmtime::Error| Failure::engine(&error);
-        let wasmtime = Wasmtime::new(&wasmtime_config(config)).map_err(engine)?;
+        // SAFETY: null or an engine that is there, by the contract of the header.
+        let pools = match unsafe { config.pools_of.as_ref() } {
+            None => Pools::new(config),
+            Some(other) => other.pools.for_engine(config)?,
+        };
+        let wasmtime = Wasmtime::new(&wasmtime_config(config, &pools)).map_err(engine)?;
         // SAFETY: as the header says.
         let interfaces = unsafe { bridge::read(config.interfaces, config.interface_count) }?;
         let (components, modules) = linkers(&wasmtime, &interfaces).map_err(engine)?;
@@ -104,6 +118,7 @@ impl Engine {
             interfaces,
             max_memory_bytes: usize::try_from(config.max_memory_bytes).unwrap_or(usize::MAX),
             table_elements: config.table_elements as usize,
+            pools,
             cache,
             cache_problem: problem,
         })
@@ -116,6 +131,45 @@ impl Engine {
     /// Why compiled code is not kept, if it was asked for.
     pub fn cache_problem(&self) -> Option<&CStr> {
         self.cache_problem.as_deref()
+    }
+}
+
+impl Pools {
+    pub fn new(config: &EngineConfig) -> Pools {
+        room::limit(config.max_mappings);
+        let pools = Pools {
+            slots: Arc::new(Slots::new(
+                clamp(config.max_memory_bytes),
+                guard_of(config),
+                clamp(config.memory_keep_resident),
+                config.max_memories as usize,
+            )),
+            stacks: Arc::new(Stacks::new(
+                config.stack_bytes as usize,
+                config.max_instances as usize,
+            )),
+        };
+        let parts: [Weak<dyn room::Shed>; 2] = [
+            Arc::<Slots>::downgrade(&pools.slots),
+            Arc::<Stacks>::downgrade(&pools.stacks),
+        ];
+        parts.into_iter().for_each(room::join);
+        pools
+    }
+
+    /// The same ones for one more engine.
+    fn for_engine(&self, config: &EngineConfig) -> Result<Pools, Failure> {
+        let fits = self
+            .slots
+            .fits(clamp(config.max_memory_bytes), guard_of(config))
+            && self.stacks.fits(config.stack_bytes as usize);
+        if !fits {
+            return Err(Failure::new(
+                ECONFIG,
+                "pools_of has slots or stacks of another size",
+            ));
+        }
+        Ok(self.clone())
     }
 }
 
@@ -151,9 +205,9 @@ unsafe fn cache_folder<'a>(folder: *const c_char) -> Result<Option<&'a Path>, Fa
 }
 
 /// Everything that an engine of ours asks of Wasmtime.
-pub fn wasmtime_config(config: &EngineConfig) -> Config {
+pub fn wasmtime_config(config: &EngineConfig, pools: &Pools) -> Config {
     let mut wasmtime = Config::new();
-    use_own_slots(&mut wasmtime, config);
+    use_own_slots(&mut wasmtime, config, pools);
     wasmtime
         // A slot reserves what a memory may become. At 4 GiB every 32-bit address lies inside
         // slot and guard, and the compiler leaves bounds checks out.
@@ -173,25 +227,13 @@ pub fn wasmtime_config(config: &EngineConfig) -> Config {
 
 /// Memories lie in slots of our own (src/slots.rs), and stacks are kept (src/stacks.rs). Code for
 /// slots below 4 GiB checks bounds, because such a slot is smaller than what 32 bits can name.
-fn use_own_slots(wasmtime: &mut Config, config: &EngineConfig) {
-    room::limit(config.max_mappings);
-    let slots = Arc::new(Slots::new(
-        clamp(config.max_memory_bytes),
-        guard_of(config),
-        clamp(config.memory_keep_resident),
-        config.max_memories as usize,
-    ));
-    let stacks = Stacks::new(config.stack_bytes as usize, config.max_instances as usize);
-    let stacks = Arc::new(stacks);
-    let pools: [Weak<dyn room::Shed>; 2] = [
-        Arc::<Slots>::downgrade(&slots),
-        Arc::<Stacks>::downgrade(&stacks),
-    ];
-    pools.into_iter().for_each(room::join);
+fn use_own_slots(wasmtime: &mut Config, config: &EngineConfig, pools: &Pools) {
+    let slots = SlotCreator(Handle::new(&pools.slots));
+    let stacks = BorrowStacks(Handle::new(&pools.stacks));
     wasmtime
         .allocation_strategy(InstanceAllocationStrategy::OnDemand)
-        .with_host_memory(Arc::new(SlotCreator(slots)))
-        .with_host_stack(Arc::new(BorrowStacks(stacks)))
+        .with_host_memory(Arc::new(slots))
+        .with_host_stack(Arc::new(stacks))
         .memory_guard_size(guard_of(config) as u64)
         // An image would have to be mapped for every guest; copying data segments is cheaper.
         .memory_init_cow(false);

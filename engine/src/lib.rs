@@ -36,7 +36,7 @@ use sha2::{Digest, Sha256};
 
 pub use artifact::Artifact;
 pub use client::{Fetch, FetchOptions};
-pub use engine::{Engine, EngineConfig, wasmtime_config};
+pub use engine::{Engine, EngineConfig, Pools, wasmtime_config};
 pub use instance::Instance;
 pub use prepare::Prepared;
 pub use wasi::Grants;
@@ -154,6 +154,18 @@ pub unsafe extern "C" fn rusm_engine_new(
         *out = share(&engine);
         Ok(())
     })
+}
+
+/// # Safety
+/// See the head of this file.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rusm_engine_close_gate(engine: *mut Engine) {
+    guard_or((), || {
+        // SAFETY: see the head of this file.
+        if let Some(engine) = unsafe { engine.as_ref() } {
+            engine.gate.close();
+        }
+    });
 }
 
 /// # Safety

@@ -49,10 +49,15 @@ pub fn take(mappings: usize) -> bool {
     if try_take(mappings) {
         return true;
     }
+    shed();
+    try_take(mappings)
+}
+
+/// Every pool gives up what it does not use.
+pub fn shed() {
     // Strong references are dropped after the lock: the last one of a pool unmaps it.
     let pools: Vec<_> = lock(&POOLS).iter().filter_map(Weak::upgrade).collect();
     pools.iter().for_each(|pool| pool.shed());
-    try_take(mappings)
 }
 
 pub fn give(mappings: usize) {

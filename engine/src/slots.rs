@@ -23,6 +23,7 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::ops::Deref;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -65,6 +66,36 @@ pub fn own_shard(count: usize) -> usize {
     OWN.with(|own| own % count)
 }
 
+/// On cache lines of its own, and of those that the processor fetches along. What one thread writes
+/// to often must not lie beside what another one does.
+#[derive(Default)]
+#[repr(align(128))]
+pub struct OwnLines<T>(pub T);
+
+/// One engine's hold on a pool. Each memory and each stack of the engine counts itself here, and not
+/// at the pool, which several engines share.
+pub struct Handle<T>(Arc<OwnLines<Arc<T>>>);
+
+impl<T> Handle<T> {
+    pub fn new(pool: &Arc<T>) -> Handle<T> {
+        Handle(Arc::new(OwnLines(pool.clone())))
+    }
+}
+
+impl<T> Clone for Handle<T> {
+    fn clone(&self) -> Handle<T> {
+        Handle(self.0.clone())
+    }
+}
+
+impl<T> Deref for Handle<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0.0
+    }
+}
+
 /// Nothing is left half changed by a panic under these locks, so a poisoned one is as good.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -104,7 +135,7 @@ struct Shard {
 }
 
 pub struct Slots {
-    shards: Vec<Mutex<Shard>>,
+    shards: Vec<OwnLines<Mutex<Shard>>>,
     reserved: usize,
     stride: usize,
     keep_resident: usize,
@@ -127,7 +158,7 @@ impl Slots {
     pub fn new(reserved: usize, guard: usize, keep_resident: usize, max: usize) -> Slots {
         let shards = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
         Slots {
-            shards: (0..shards).map(|_| Mutex::default()).collect(),
+            shards: (0..shards).map(|_| OwnLines::default()).collect(),
             reserved,
             stride: (reserved + guard).next_multiple_of(PAGE),
             keep_resident,
@@ -137,9 +168,14 @@ impl Slots {
         }
     }
 
+    /// Is a slot what an engine with these numbers asks for?
+    pub fn fits(&self, reserved: usize, guard: usize) -> bool {
+        self.reserved == reserved && self.stride == (reserved + guard).next_multiple_of(PAGE)
+    }
+
     fn take(&self, bytes: usize) -> Option<(Place, *mut u8)> {
         let shard_index = own_shard(self.shards.len());
-        let mut shard = lock(&self.shards[shard_index]);
+        let mut shard = lock(&self.shards[shard_index].0);
         let group_index = self.group_with_clean(&mut shard)?;
         let group = &mut shard.groups[group_index];
         let slot = group.pick(bytes);
@@ -160,7 +196,7 @@ impl Slots {
     }
 
     fn give(&self, place: Place, accessible: usize) {
-        let mut shard = lock(&self.shards[place.shard]);
+        let mut shard = lock(&self.shards[place.shard].0);
         let group = &mut shard.groups[place.group];
         group.accessible[place.slot] = accessible;
         group.state[place.slot] = State::Dirty;
@@ -231,7 +267,11 @@ impl Slots {
         if !self.take_room() {
             return None;
         }
-        let base = self.reserve();
+        // Addresses may be used up before mappings are, by groups that lie idle.
+        let base = self.reserve().or_else(|| {
+            room::shed();
+            self.reserve()
+        });
         if base.is_none() {
             self.give_room();
         }
@@ -379,7 +419,7 @@ impl Slots {
 impl room::Shed for Slots {
     fn shed(&self) {
         for shard in &self.shards {
-            let Ok(mut shard) = shard.try_lock() else {
+            let Ok(mut shard) = shard.0.try_lock() else {
                 continue;
             };
             for index in 0..shard.groups.len() {
@@ -469,8 +509,8 @@ fn discard(base: *mut u8, bytes: usize) {
 impl Drop for Slots {
     fn drop(&mut self) {
         for shard in &self.shards {
-            for group in lock(shard).groups.iter().filter(|g| !g.base.is_null()) {
-                // SAFETY: no memory is left, each held an Arc of this.
+            for group in lock(&shard.0).groups.iter().filter(|g| !g.base.is_null()) {
+                // SAFETY: no memory is left, each held this.
                 unsafe { libc::munmap(group.base.cast(), self.stride * GROUP) };
                 room::give(GROUP_MAPPINGS);
             }
@@ -480,7 +520,7 @@ impl Drop for Slots {
 
 /// A linear memory in its slot.
 struct SlotMemory {
-    slots: Arc<Slots>,
+    slots: Handle<Slots>,
     place: Place,
     base: *mut u8,
     bytes: usize,
@@ -532,7 +572,7 @@ impl Drop for SlotMemory {
 }
 
 /// What Wasmtime asks for memories.
-pub struct SlotCreator(pub Arc<Slots>);
+pub struct SlotCreator(pub Handle<Slots>);
 
 // SAFETY: memories are zeroed, private, and surrounded by the guard that was asked for.
 unsafe impl MemoryCreator for SlotCreator {

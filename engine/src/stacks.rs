@@ -5,19 +5,19 @@
 
 use std::ops::Range;
 use std::ptr;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 use wasmtime::{StackCreator, StackMemory};
 
 use crate::room;
-use crate::slots::{PAGE, lock, note_refusal, own_shard};
+use crate::slots::{Handle, OwnLines, PAGE, lock, note_refusal, own_shard};
 
 /// A stack and its guard page.
 const STACK_MAPPINGS: usize = 2;
 
 pub struct Stacks {
-    shards: Vec<Mutex<Vec<Stack>>>,
+    shards: Vec<OwnLines<Mutex<Vec<Stack>>>>,
     bytes: usize,
     max: usize,
     made: AtomicUsize,
@@ -37,21 +37,26 @@ impl Stacks {
     pub fn new(bytes: usize, max: usize) -> Stacks {
         let shards = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
         Stacks {
-            shards: (0..shards).map(|_| Mutex::default()).collect(),
+            shards: (0..shards).map(|_| OwnLines::default()).collect(),
             bytes: bytes.next_multiple_of(PAGE),
             max,
             made: AtomicUsize::new(0),
         }
     }
 
+    /// Is a stack what an engine with this number asks for?
+    pub fn fits(&self, bytes: usize) -> bool {
+        self.bytes == bytes.next_multiple_of(PAGE)
+    }
+
     fn take(&self) -> Option<Stack> {
         let own = own_shard(self.shards.len());
-        if let Some(stack) = lock(&self.shards[own]).pop() {
+        if let Some(stack) = lock(&self.shards[own].0).pop() {
             return Some(stack);
         }
         // All have been made: those that are free lie in other shards.
         self.make(own)
-            .or_else(|| self.shards.iter().find_map(|shard| lock(shard).pop()))
+            .or_else(|| self.shards.iter().find_map(|shard| lock(&shard.0).pop()))
     }
 
     fn make(&self, shard: usize) -> Option<Stack> {
@@ -102,7 +107,7 @@ fn map_stack(bytes: usize) -> Option<*mut u8> {
 impl room::Shed for Stacks {
     fn shed(&self) {
         for shard in &self.shards {
-            if let Ok(mut idle) = shard.try_lock() {
+            if let Ok(mut idle) = shard.0.try_lock() {
                 idle.drain(..).for_each(|stack| self.unmap(&stack));
             }
         }
@@ -112,7 +117,7 @@ impl room::Shed for Stacks {
 impl Drop for Stacks {
     fn drop(&mut self) {
         for shard in &self.shards {
-            for stack in lock(shard).drain(..) {
+            for stack in lock(&shard.0).drain(..) {
                 self.unmap(&stack);
             }
         }
@@ -121,7 +126,7 @@ impl Drop for Stacks {
 
 /// A stack in use.
 struct Borrowed {
-    stacks: Arc<Stacks>,
+    stacks: Handle<Stacks>,
     stack: Stack,
 }
 
@@ -148,12 +153,12 @@ unsafe impl StackMemory for Borrowed {
 
 impl Drop for Borrowed {
     fn drop(&mut self) {
-        lock(&self.stacks.shards[self.stack.shard]).push(self.stack);
+        lock(&self.stacks.shards[self.stack.shard].0).push(self.stack);
     }
 }
 
 /// What Wasmtime asks for stacks.
-pub struct BorrowStacks(pub Arc<Stacks>);
+pub struct BorrowStacks(pub Handle<Stacks>);
 
 // SAFETY: stacks are as large as was asked for and have a guard page.
 unsafe impl StackCreator for BorrowStacks {

@@ -3,8 +3,8 @@
 //!
 //! Two wakers with one effect. The one that a poll is given borrows from the instance and costs
 //! nothing. Cloning it, which only WASI does, makes the one that owns what it needs, because it may
-//! be used after the instance is gone. The gate is what makes that safe for the runtime: freeing
-//! an engine closes it, and afterwards nobody is called.
+//! be used after the instance is gone. The gate is what makes that safe for the runtime: C closes it
+//! before the runtime goes, and afterwards nobody is called.
 
 use std::cell::OnceCell;
 use std::ffi::c_void;
@@ -41,7 +41,7 @@ impl Gate {
     fn wake(&self, pid: u64) {
         let runtime = self.runtime.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(runtime) = &*runtime {
-            // SAFETY: the gate is open, so the engine and with it the runtime are still there.
+            // SAFETY: the gate is open, and C closes it before the runtime goes.
             unsafe { (self.host.wake)(runtime.0, pid) };
         }
     }

@@ -227,6 +227,7 @@ fn layout() -> Layout {
         blocking_threads,
         interfaces,
         interface_count,
+        pools_of,
     );
     layout
 }

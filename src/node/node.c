@@ -153,6 +153,8 @@ static rusm_node *new_node(const rusm_node_options *options) {
 /* In the reverse order of the start, whatever of it was reached. */
 static void free_node(rusm_node *node) {
     rusm__census_stop(node->census);
+    if (node->sandbox)
+        rusm__sandbox_calm(node->sandbox);
     if (node->runtime)
         rusm_runtime_stop(node->runtime);
     rusm__serve_free(node->serve);

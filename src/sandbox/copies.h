@@ -5,16 +5,19 @@
  * of its code and of its types. While one scheduler starts guests that costs nothing. When two do,
  * the lines with these counts travel between processors, and on machines where that is slow two
  * schedulers start no more guests than one. So a component that is started very often gets a copy
- * for each scheduler, in an engine of that scheduler, and its guests share nothing that is written.
+ * for each scheduler, in an engine of that scheduler.
  *
- *   lane.starts   every 256th start on a lane is a sample
- *   heat          samples of a component on lanes that are in a hurry; at 16 copies are asked for
- *   rusm-copies   the thread that makes them, started by the first component that asks
+ *   lane.starts   every 251st start on a lane is a sample
+ *   samples       16 of one component within a second, from two lanes: it is busy
+ *   rusm-copies   the thread that makes copies, started by the first component that is busy
  *   of            the copies; what starts from now on is theirs
  *
- * The price is memory: the machine code once more for each scheduler, and slots that lie idle in
- * one engine are of no use to another. So the code of all copies together is bounded, and when half
- * of the room for guests is taken all of them come from the common engine again. */
+ * What its guests on two schedulers still write to in common is one counter of Wasmtime's, which
+ * numbers stores, and, if the component is dynamic, the count of its holders.
+ *
+ * The price is the machine code once more for each scheduler; so the code of all copies together is
+ * bounded, and so is their number, because each takes mappings. Slots and stacks are not copied:
+ * all engines of a class share them. */
 #ifndef RUSM__SANDBOX_COPIES_H
 #define RUSM__SANDBOX_COPIES_H
 
@@ -31,16 +34,19 @@
 struct rusm__component;
 struct rusm__sandbox;
 
-/* Machine code of all copies of a sandbox; what would be more is not copied. */
+/* All copies of a sandbox: their machine code, and how many there are; each takes up to three of
+ * the kernel's mappings. A component whose copies would be more has none. */
 #define RUSM__COPIES_CODE_BYTES ((size_t)64 << 20)
+#define RUSM__COPIES_MAX        ((size_t)512)
 
 /* The sandbox's part. */
 struct rusm__copies {
     struct rusm__sandbox *sandbox;
-    _Atomic size_t code_bytes; /* relaxed: it counts and publishes nothing */
     pthread_mutex_t lock;
     pthread_cond_t asked;
     /* guarded by lock */
+    size_t code_bytes;
+    size_t count;
     struct rusm__component *first; /* those that wait for their copies, each held */
     struct rusm__component *last;
     pthread_t thread;
@@ -53,14 +59,24 @@ struct rusm__copied {
     /* One for each lane; NULL: there are none. Release when they are whole; acquire in
      * rusm__copies_choose. */
     _Atomic(rusm_engine_prepared **) of;
-    size_t code_bytes;            /* what these count for in the sum; written before `of` */
+    /* guarded by the lock of rusm__copies */
+    uint64_t since; /* the clock's ticks at the first sample of the present second */
+    uint32_t samples;
+    uint32_t lane; /* of the first sample */
+    bool is_on_two_lanes;
+    bool is_asked;
+    size_t code_bytes;            /* what its copies count for in the sum; 0: nothing */
     struct rusm__component *next; /* of those that wait */
-    _Atomic uint32_t heat;        /* relaxed: only a number */
+    /* of the thread that copies */
+    bool is_refusal_told;
 };
 
 void rusm__copies_init(struct rusm__copies *copies, struct rusm__sandbox *sandbox);
-/* No guest runs any more. Joins the thread; components that still wait are let go. */
+/* Joins the thread; components that still wait are let go, and no more are taken. Twice is as good
+ * as once. */
 void rusm__copies_stop(struct rusm__copies *copies);
+/* After it was stopped. */
+void rusm__copies_fini(struct rusm__copies *copies);
 
 /* What a guest that starts on this lane is made from. On the lane's scheduler, by a guest of the
  * component. */

@@ -11,11 +11,9 @@
 struct rusm__lane {
     _Atomic uint64_t runs; /* odd while a guest runs. Written by the scheduler, read by the clock */
     _Atomic uint32_t
-        spare; /* permits at hand. Written by the scheduler, robbed when they run out */
-    /* The scheduler's own, see copies.h. */
-    uint32_t starts;     /* of guests on a common engine; it wraps */
-    uint64_t sampled_at; /* the clock's ticks at the last sample */
-    char pad[128 - 2 * sizeof(uint64_t) - 2 * sizeof(uint32_t)];
+        spare;       /* permits at hand. Written by the scheduler, robbed when they run out */
+    uint32_t starts; /* of guests of no copy (copies.h); it wraps. The scheduler's own */
+    char pad[128 - sizeof(uint64_t) - 2 * sizeof(uint32_t)];
 };
 
 static_assert(sizeof(struct rusm__lane) == 128, "two cache lines");

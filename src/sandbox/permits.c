@@ -77,10 +77,6 @@ void rusm__permits_give(struct rusm__permits *permits, struct rusm__lane *lane) 
         add(&permits->common, take_some(&lane->spare, permits->batch));
 }
 
-bool rusm__permits_are_plenty(const struct rusm__permits *permits) {
-    return atomic_load_explicit(&permits->common, memory_order_relaxed) > permits->capacity / 2;
-}
-
 uint32_t rusm__permits_free(const struct rusm__permits *permits) {
     uint32_t sum = atomic_load_explicit(&permits->common, memory_order_relaxed);
     for (uint32_t i = 0; i < permits->lane_count; i++)

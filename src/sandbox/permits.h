@@ -30,9 +30,6 @@ void rusm__permits_init(struct rusm__permits *permits, struct rusm__lane *lanes,
 bool rusm__permits_take(struct rusm__permits *permits, struct rusm__lane *lane, bool by_guest);
 void rusm__permits_give(struct rusm__permits *permits, struct rusm__lane *lane);
 
-/* Half of all have not even been handed to a lane. A look at one line that is seldom written. */
-bool rusm__permits_are_plenty(const struct rusm__permits *permits);
-
 /* Permits not in use: a moment's picture. */
 uint32_t rusm__permits_free(const struct rusm__permits *permits);
 

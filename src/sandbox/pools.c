@@ -24,6 +24,11 @@ static size_t engine_count(const struct rusm__pools *pools) {
     return (size_t)RUSM__CLASSES * pools->engines_per_class;
 }
 
+static _Atomic(rusm_engine *) *place_of(const struct rusm__pools *pools, enum rusm__class class,
+                                        uint32_t number) {
+    return &pools->engines[(size_t)class * pools->engines_per_class + number];
+}
+
 static void lower(struct rusm__pools *pools, uint32_t fits, enum rusm__bound bound) {
     if (pools->capacity <= fits)
         return;
@@ -99,8 +104,11 @@ static int make_engine(struct rusm__pools *pools, enum rusm__class class, uint32
                        rusm_engine **out_engine, struct rusm__buf *error) {
     rusm_engine_config config = pools->config;
     config.max_memory_bytes = ceilings[class];
-    if (number != RUSM__ENGINE_COMMON)
+    if (number != RUSM__ENGINE_COMMON) {
         config.cache_dir = NULL; /* nothing is compiled there */
+        config.pools_of =
+            atomic_load_explicit(place_of(pools, class, RUSM__ENGINE_COMMON), memory_order_relaxed);
+    }
     char *text = NULL;
     int code = rusm_engine_new(&config, out_engine, &text);
     if (code < 0) {
@@ -115,8 +123,7 @@ static int make_engine(struct rusm__pools *pools, enum rusm__class class, uint32
 
 int rusm__pools_engine(struct rusm__pools *pools, enum rusm__class class, uint32_t number,
                        rusm_engine **out_engine, struct rusm__buf *error) {
-    _Atomic(rusm_engine *) *place =
-        &pools->engines[(size_t)class * pools->engines_per_class + number];
+    _Atomic(rusm_engine *) *place = place_of(pools, class, number);
     int code = RUSM_OK;
     pthread_mutex_lock(&pools->lock);
     /* Relaxed: written under this lock only. */
@@ -145,6 +152,15 @@ void rusm__pools_give_large(struct rusm__pools *pools) {
 
 bool rusm__pools_large_is_full(const struct rusm__pools *pools) {
     return atomic_load_explicit(&pools->large_taken, memory_order_relaxed) >= pools->large_capacity;
+}
+
+/* Relaxed: no engine is made any more, and who made the last one was joined. */
+void rusm__pools_close_gates(struct rusm__pools *pools) {
+    for (size_t i = 0; i < engine_count(pools); i++) {
+        rusm_engine *engine = atomic_load_explicit(&pools->engines[i], memory_order_relaxed);
+        if (engine)
+            rusm_engine_close_gate(engine);
+    }
 }
 
 void rusm__pools_tick(struct rusm__pools *pools) {

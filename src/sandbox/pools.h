@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The engines: one per size class, made when the first component of that class is loaded; one more
- * per class and scheduler, made when a component of that class is busy (copies.h); and how many
- * guests they hold.
+ * per class and scheduler, made when a component of that class is busy (copies.h), with the slots
+ * and stacks of the first; and how many guests they hold.
  *
  *   small  any component under a profile whose ceiling is at most 16 MiB. Slots of memory lie close
  *          together. The price: compiled code checks bounds.
@@ -75,10 +75,15 @@ void rusm__pools_fini(struct rusm__pools *pools);
 
 enum rusm__class rusm__pools_class(uint64_t max_memory_bytes);
 
-/* An engine of a class, the common one or a scheduler's own, made if need be: waits then. */
+/* An engine of a class, the common one or a scheduler's own, made if need be: waits then. The
+ * common one comes first. */
 RUSM_MUST_USE int rusm__pools_engine(struct rusm__pools *pools, enum rusm__class class,
                                      uint32_t number, rusm_engine **out_engine,
                                      struct rusm__buf *error);
+
+/* No engine wakes a process any more; those that are under way are waited for. No engine may be
+ * made meanwhile or afterwards. */
+void rusm__pools_close_gates(struct rusm__pools *pools);
 
 /* One epoch tick for every engine there is. */
 void rusm__pools_tick(struct rusm__pools *pools);

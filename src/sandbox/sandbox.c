@@ -108,8 +108,14 @@ int rusm__sandbox_open(const struct rusm__sandbox_options *options,
     return RUSM_OK;
 }
 
+/* Copies first: their thread makes engines, and it holds components. */
+void rusm__sandbox_calm(struct rusm__sandbox *sandbox) {
+    rusm__copies_stop(&sandbox->copies);
+    rusm__pools_close_gates(&sandbox->pools);
+}
+
 void rusm__sandbox_close(struct rusm__sandbox *sandbox) {
-    rusm__copies_stop(&sandbox->copies); /* first: it holds components */
+    rusm__sandbox_calm(sandbox);
     if (sandbox->closing)
         sandbox->closing(sandbox->host_data);
     rusm__ticker_stop(&sandbox->ticker);
@@ -118,6 +124,7 @@ void rusm__sandbox_close(struct rusm__sandbox *sandbox) {
         sandbox->components = component->next;
         rusm__component_free(component);
     }
+    rusm__copies_fini(&sandbox->copies);
     rusm__pools_fini(&sandbox->pools);
     rusm__reports_fini(&sandbox->reports);
     pthread_mutex_destroy(&sandbox->lock);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The sandbox: guests as processes. This folder is the only one that includes the engine's header.
  *
- *   sandbox    one per node: the engines (one pool per size class) and the compiled-code cache
+ *   sandbox    one per node: pools of slots and stacks, engines, and the compiled-code cache
  *   profile    what a component may do and how much it may take; immutable once made
  *   component  an artefact under a profile with its imports resolved, ready to spawn
  *   guest      one running instance: what the host calls in src/hostcall see of it
@@ -107,6 +107,9 @@ struct rusm__sandbox_options {
  * is appended to error. RUSM_ENOMEM, RUSM_EIO. */
 RUSM_MUST_USE int rusm__sandbox_open(const struct rusm__sandbox_options *options,
                                      struct rusm__sandbox **out_sandbox, struct rusm__buf *error);
+/* Before the runtime is stopped, which frees it: from now on nothing that a guest waits for inside
+ * WASI wakes it, and nothing is copied in the background. Waits for what is under way. */
+void rusm__sandbox_calm(struct rusm__sandbox *sandbox);
 /* After the runtime's processes have ended: every guest is gone. Frees the components too. */
 void rusm__sandbox_close(struct rusm__sandbox *sandbox);
 /* From now on the next change calls `changed`. Any thread. */

@@ -731,6 +731,7 @@ pub fn config() -> EngineConfig {
         blocking_threads: 2,
         interfaces: ptr::null(),
         interface_count: 0,
+        pools_of: ptr::null(),
     }
 }
 

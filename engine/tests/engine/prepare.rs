@@ -3,11 +3,13 @@
 
 use std::ptr;
 
+use rusm_engine::EngineConfig;
 use rusm_engine::host::TICK_STOP;
 
 use super::fake::*;
-use super::wat::plain;
+use super::wat::{component, plain};
 
+const ECONFIG: i32 = -14;
 const EGUEST: i32 = -15;
 
 fn refused(text: &str, kind: i32, entry: &str) -> String {
@@ -288,4 +290,46 @@ fn a_copy_belongs_to_the_other_engine() {
     guest.guest().tick = TICK_STOP;
     other.ticking(|| assert_eq!(guest.resume(), TRAPPED));
     assert_eq!(guest.error().0, ERROR_STOPPED);
+}
+
+/// What one engine leaves, the other uses; and who shares may outlive whom it shares with.
+#[test]
+fn engines_that_share_pools_share_their_bounds() {
+    let engine = TestEngine::with(|config| config.max_instances = 1);
+    let other = TestEngine::with(|config| {
+        config.max_instances = 1;
+        config.pools_of = engine.raw;
+    });
+    let text = component(
+        r#"(import "host" "receive" (func $receive (param i32)))
+           (func (export "run") (call $receive (i32.const 8)))"#,
+    );
+    let prepared = engine.prepare(text);
+    let copy = prepared.copy(&other);
+    let mut waits = prepared.start();
+    assert_eq!(waits.resume(), PENDING);
+    let mut refused = copy.start();
+    assert_eq!(refused.resume(), TRAPPED);
+    assert_eq!(refused.error().0, ERROR_POOL);
+    drop((waits, prepared, engine));
+    let mut fits = copy.start();
+    assert_eq!(fits.resume(), PENDING);
+    assert_eq!(copy.start().resume(), TRAPPED);
+}
+
+#[test]
+fn pools_of_another_size_are_refused() {
+    let engine = TestEngine::new();
+    for change in [
+        |config: &mut EngineConfig| config.max_memory_bytes = 16 << 20,
+        |config: &mut EngineConfig| config.stack_bytes *= 2,
+    ] {
+        let made = TestEngine::try_with(|config| {
+            config.pools_of = engine.raw;
+            change(config);
+        });
+        let (code, text) = made.err().expect("it is refused");
+        assert_eq!(code, ECONFIG);
+        assert_eq!(text, "pools_of has slots or stacks of another size");
+    }
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use rusm_engine::{EngineConfig, wasmtime_config};
+use rusm_engine::{EngineConfig, Pools, wasmtime_config};
 use wasmtime::{
     AsContextMut, Config, Engine, Func, Instance, Linker, Module, ResourceLimiter, Store,
     UpdateDeadline, Val,
@@ -79,6 +79,7 @@ fn config_of(max_memory_bytes: u64) -> EngineConfig {
         blocking_threads: 1,
         interfaces: null(),
         interface_count: 0,
+        pools_of: null(),
     }
 }
 
@@ -102,7 +103,7 @@ impl SetUp {
     pub fn of_bytes(max_memory_bytes: u64) -> SetUp {
         let config = config_of(max_memory_bytes);
         SetUp {
-            engine: Engine::new(&wasmtime_config(&config)).unwrap(),
+            engine: Engine::new(&wasmtime_config(&config, &Pools::new(&config))).unwrap(),
             config: Some(config),
         }
     }

@@ -241,6 +241,7 @@ static struct world *world_open(const struct world_options *options) {
 }
 
 static void world_close(struct world *w) {
+    rusm__sandbox_calm(w->sandbox);
     rusm_runtime_stop(w->runtime);
     assert_int_equal(rusm__sandbox_live(w->sandbox), 0);
     rusm__sandbox_close(w->sandbox);

@@ -4,13 +4,18 @@
 #include "sandbox/sandbox_impl.h"
 #include "unit/hostcall/world.h"
 
-#define STARTS_TO_BE_BUSY 4096
+#define STARTS_PER_SAMPLE  251u
+#define SAMPLES_TO_BE_BUSY 16u
 
-static void make_starts(struct world *w, struct rusm__component *component, unsigned lane,
-                        unsigned count) {
-    for (unsigned i = 0; i < count; i++)
-        assert_ptr_equal(rusm__copies_choose(component, &w->sandbox->lanes[lane]),
-                         component->prepared);
+static rusm_engine_prepared *chosen(struct world *w, struct rusm__component *component,
+                                    unsigned lane) {
+    return rusm__copies_choose(component, &w->sandbox->lanes[lane]);
+}
+
+static void make_samples(struct world *w, struct rusm__component *component, unsigned lane,
+                         unsigned count) {
+    for (unsigned i = 0; i < count * STARTS_PER_SAMPLE; i++)
+        assert_ptr_equal(chosen(w, component, lane), component->prepared);
 }
 
 static bool has_copies(struct rusm__component *component) {
@@ -23,18 +28,22 @@ static void wait_for_copies(struct rusm__component *component) {
     assert_true(has_copies(component));
 }
 
+/* The last sample asks; what comes after it may be the copies'. */
+static void ask(struct world *w, struct rusm__component *component) {
+    make_samples(w, component, 0, SAMPLES_TO_BE_BUSY - 1);
+    make_samples(w, component, 1, 1);
+}
+
 static void make_busy(struct world *w, struct rusm__component *component) {
-    make_starts(w, component, 0, STARTS_TO_BE_BUSY);
+    ask(w, component);
     wait_for_copies(component);
 }
 
-static rusm_engine_prepared *chosen(struct world *w, struct rusm__component *component,
-                                    unsigned lane) {
-    return rusm__copies_choose(component, &w->sandbox->lanes[lane]);
-}
-
 static size_t copied_bytes(struct world *w) {
-    return atomic_load_explicit(&w->sandbox->copies.code_bytes, memory_order_relaxed);
+    pthread_mutex_lock(&w->sandbox->copies.lock);
+    size_t bytes = w->sandbox->copies.code_bytes;
+    pthread_mutex_unlock(&w->sandbox->copies.lock);
+    return bytes;
 }
 
 /* ---- who gets them ---- */
@@ -48,22 +57,47 @@ static void each_scheduler_has_its_own(void **state) {
     assert_ptr_not_equal(chosen(w, a, 1), a->prepared);
     assert_ptr_not_equal(chosen(w, a, 0), chosen(w, a, 1));
     assert_int_equal(copied_bytes(w), 2 * rusm__component_code_bytes(a));
-    make_starts(w, b, 1, STARTS_TO_BE_BUSY - 1);
-    assert_false(has_copies(b));
     make_busy(w, b);
     assert_int_equal(copied_bytes(w),
                      2 * (rusm__component_code_bytes(a) + rusm__component_code_bytes(b)));
 }
 
+/* Nobody is asked to copy: there is no thread yet. */
+static void expect_none(struct world *w, struct rusm__component *component) {
+    assert_false(has_copies(component));
+    assert_false(w->sandbox->copies.is_started);
+}
+
 static void who_starts_slowly_gets_none(void **state) {
     struct world *w = *state;
     struct rusm__component *slow = world_guest(w, "slow", RUN(""));
-    for (int i = 0; i < 100; i++) {
-        make_starts(w, slow, 0, STARTS_TO_BE_BUSY / 16);
-        atomic_fetch_add_explicit(&w->sandbox->ticker.ticks, 17, memory_order_relaxed);
+    for (int i = 0; i < 20; i++) {
+        make_samples(w, slow, 0, SAMPLES_TO_BE_BUSY - 2);
+        make_samples(w, slow, 1, 1);
+        atomic_fetch_add_explicit(&w->sandbox->ticker.ticks, 1001, memory_order_relaxed);
     }
-    assert_true(atomic_load_explicit(&slow->copied.heat, memory_order_relaxed) <= 1);
-    assert_false(has_copies(slow));
+    expect_none(w, slow);
+}
+
+static void one_scheduler_needs_none(void **state) {
+    struct world *w = *state;
+    struct rusm__component *component = world_guest(w, "a", RUN(""));
+    make_samples(w, component, 1, 10 * SAMPLES_TO_BE_BUSY);
+    expect_none(w, component);
+    make_samples(w, component, 0, 1);
+    wait_for_copies(component);
+}
+
+static void components_that_take_turns_are_both_seen(void **state) {
+    struct world *w = *state;
+    struct rusm__component *a = world_guest(w, "a", RUN(""));
+    struct rusm__component *b = world_guest(w, "b", RUN(""));
+    for (unsigned i = 0; i < 4 * SAMPLES_TO_BE_BUSY * STARTS_PER_SAMPLE; i++) {
+        (void)chosen(w, a, i % 4 / 2);
+        (void)chosen(w, b, i % 4 / 2);
+    }
+    wait_for_copies(a);
+    wait_for_copies(b);
 }
 
 /* They are made in the order in which they are asked for. */
@@ -71,54 +105,51 @@ static void code_beyond_the_bound_is_not_copied(void **state) {
     struct world *w = *state;
     struct rusm__component *large = world_guest(w, "large", RUN(""));
     struct rusm__component *small = world_guest(w, "small", RUN(""));
+    size_t bytes = large->code_bytes;
     large->code_bytes = RUSM__COPIES_CODE_BYTES / 2 + 1;
-    make_starts(w, large, 0, STARTS_TO_BE_BUSY);
+    ask(w, large);
     make_busy(w, small);
     assert_false(has_copies(large));
+    world_expect_log(w, "component `large` is busy and is not copied for each scheduler: ");
+    large->code_bytes = bytes;
+    make_busy(w, large);
 }
 
 /* ---- who uses them ---- */
 
+/* Started from the copies, or not at all: what they were copied from is gone. */
+static void expect_crash_of_copies(struct world *w, struct rusm__component *component,
+                                   struct rusm__component *other, const char *reason) {
+    rusm_engine_prepared *original = component->prepared;
+    component->prepared = other->prepared;
+    for (int i = 0; i < 4; i++)
+        world_expect_crash(w, world_start(w, component), reason);
+    component->prepared = original;
+}
+
 static void guests_of_copies_are_guests(void **state) {
     struct world *w = *state;
-    static const char *const spinner = RUN("(call $hello) (call $say_u64 (call $own-pid))"
-                                           "(call $recv) (loop (br 0))");
+    struct rusm__component *other = world_guest(w, "other", RUN(""));
     w->profile.deadline_ms = 50;
-    struct rusm__component *component = world_guest(w, "spin", spinner);
+    /* Only the ticks of the copies' engines can end it. */
+    struct rusm__component *component = world_guest(w, "spin", RUN("(loop (br 0))"));
     make_busy(w, component);
-    rusm_pid pids[4];
-    for (int i = 0; i < 4; i++) {
-        pids[i] = world_start(w, component);
-        world_expect_u64(w, pids[i]);
-        world_send_text(w, pids[i], "spin");
-        /* Only the ticks of the copies' engines can end it. */
-        world_expect_crash(w, pids[i], "deadline: ");
-    }
+    expect_crash_of_copies(w, component, other, "deadline: ");
 }
 
 static void modules_and_commands_are_copied_too(void **state) {
     struct world *w = *state;
-    static const char *const command = "(module (import \"wasi_snapshot_preview1\""
-                                       "  \"proc_exit\" (func $exit (param i32)))"
-                                       " (memory (export \"memory\") 1)"
-                                       " (func (export \"_start\") (call $exit (i32.const 7))))";
-    struct rusm__component *component = world_load(w, "command", command);
-    make_busy(w, component);
-    world_expect_crash(w, world_start(w, component), "7");
-    component = world_load(w, "module", "(module (func (export \"run\") unreachable))");
-    make_busy(w, component);
-    world_expect_crash(w, world_start(w, component), "unreachable");
-}
-
-/* Near the limit room must not lie scattered over the engines. */
-static void when_room_is_short_all_use_the_common_engine(void **state) {
-    struct world *w = *state;
-    struct rusm__component *component = world_guest(w, "a", RUN("(call $recv) (call $recv)"));
-    make_busy(w, component);
-    assert_ptr_not_equal(chosen(w, component, 0), component->prepared);
-    for (int i = 0; i < 40; i++)
-        world_start(w, component);
-    assert_ptr_equal(chosen(w, component, 0), component->prepared);
+    static const char *const text = "(module (import \"wasi_snapshot_preview1\""
+                                    "  \"proc_exit\" (func $exit (param i32)))"
+                                    " (memory (export \"memory\") 1)"
+                                    " (func (export \"_start\") (call $exit (i32.const 7))))";
+    struct rusm__component *command = world_load(w, "command", text);
+    struct rusm__component *module =
+        world_load(w, "module", "(module (func (export \"run\") unreachable))");
+    make_busy(w, command);
+    make_busy(w, module);
+    expect_crash_of_copies(w, command, module, "7");
+    expect_crash_of_copies(w, module, command, "unreachable");
 }
 
 /* ---- when they go ---- */
@@ -154,25 +185,33 @@ static void a_component_that_goes_takes_its_copies_along(void **state) {
 }
 
 /* The end comes while components wait for their copies, or while one is being copied. */
-static void the_end_does_not_wait_for_copies(void **state) {
+static void the_end_lets_go_of_those_that_wait(void **state) {
     struct world *w = *state;
+    struct rusm__told told = {0};
+    struct rusm__component *dynamic = load_dynamic(w, &told);
     char name[16];
     for (int i = 0; i < 20; i++) {
         snprintf(name, sizeof(name), "c%d", i);
-        make_starts(w, world_guest(w, name, RUN("")), 0, STARTS_TO_BE_BUSY);
+        ask(w, world_guest(w, name, RUN("")));
     }
+    ask(w, dynamic);
+    assert_true(rusm__component_is_held(dynamic));
+    rusm__sandbox_calm(w->sandbox);
+    assert_false(rusm__component_is_held(dynamic));
+    rusm__component_free(dynamic);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         world_test(each_scheduler_has_its_own),
         world_test(who_starts_slowly_gets_none),
+        world_test(one_scheduler_needs_none),
+        world_test(components_that_take_turns_are_both_seen),
         world_test(code_beyond_the_bound_is_not_copied),
         world_test(guests_of_copies_are_guests),
         world_test(modules_and_commands_are_copied_too),
-        world_test(when_room_is_short_all_use_the_common_engine),
         world_test(a_component_that_goes_takes_its_copies_along),
-        world_test(the_end_does_not_wait_for_copies),
+        world_test(the_end_lets_go_of_those_that_wait),
     };
     world_silence();
     return cmocka_run_group_tests(tests, NULL, NULL);
