@@ -38,6 +38,7 @@ struct rusm__kv_call {
     struct rusm__store *store;
     rusm_pid pid;
     struct rusm__list_job job;
+    uint64_t untaken_bytes; /* its part of the store's; the guest's once it is DONE */
     /* AWAY until the other thread stores DONE: release, so that the poll that sees it (acquire)
      * sees the result. All other states are the guest's own. */
     _Atomic int state;
@@ -211,6 +212,36 @@ static void pay_back_locked(struct rusm__store *store) {
 
 /* ---- long lists ---- */
 
+/* Guests that are slow to take their lists hold up the next list and not the memory of all. */
+static void wait_for_room(struct rusm__kv_call *call) {
+    struct rusm__store *store = call->store;
+    pthread_mutex_lock(&store->lock);
+    while (store->untaken_bytes >= store->max_untaken_bytes && is_wanted(call))
+        pthread_cond_wait(&store->taken, &store->lock);
+    pthread_mutex_unlock(&store->lock);
+}
+
+/* Its keys changed hands, or nobody takes them any more. */
+static void give_room_locked(struct rusm__kv_call *call) {
+    call->store->untaken_bytes -= call->untaken_bytes;
+    call->untaken_bytes = 0;
+    pthread_cond_signal(&call->store->taken); /* the lister alone waits */
+}
+
+static void give_room(struct rusm__kv_call *call) {
+    pthread_mutex_lock(&call->store->lock);
+    give_room_locked(call);
+    pthread_mutex_unlock(&call->store->lock);
+}
+
+/* The last key ends their block. */
+static uint64_t bytes_of_keys(const struct rusm__kv_keys *keys) {
+    if (!keys->count)
+        return 0;
+    const struct rusm__kv_bytes *last = &keys->keys[keys->count - 1];
+    return (uint64_t)(last->ptr + last->len - (const unsigned char *)keys->keys);
+}
+
 /* Takes the keys. */
 static void listed(struct rusm__kv_call *call, int code, struct rusm__kv_keys keys,
                    const struct rusm__kv_error *error) {
@@ -219,6 +250,8 @@ static void listed(struct rusm__kv_call *call, int code, struct rusm__kv_keys ke
     bool orphaned = is_orphaned_locked(call);
     if (!orphaned) {
         call->keys = keys;
+        call->untaken_bytes = bytes_of_keys(&keys);
+        store->untaken_bytes += call->untaken_bytes;
         settle_locked(call, code, error->text);
     }
     pay_back_locked(store);
@@ -238,6 +271,7 @@ static void run_list(struct rusm__lister *lister, struct rusm__list_job *job) {
     struct rusm__kv_keys keys = {0};
     struct rusm__kv_error error = {{0}};
     struct rusm__kv_reader *reader;
+    wait_for_room(call);
     int code = is_wanted(call) ? rusm__lister_reader(lister, &reader, &error) : RUSM_EEXITING;
     if (code == RUSM_OK)
         code = rusm__kv_list_within(reader, bucket, &patience, &keys, &error);
@@ -418,6 +452,8 @@ static uint32_t answer(struct rusm__kv_call *call, struct rusm__kv_answer *out) 
     }
     call->value = (struct rusm__kv_value){0};
     call->keys = (struct rusm__kv_keys){0};
+    if (call->untaken_bytes)
+        give_room(call);
     return RUSM__CALL_OK;
 }
 
@@ -450,6 +486,7 @@ void rusm__guest_kv_end(struct rusm__guest *guest) {
     pthread_mutex_lock(&store->lock);
     bool is_away = state_of(call) == AWAY;
     atomic_store_explicit(&call->orphaned, is_away, memory_order_relaxed); /* as is_wanted */
+    give_room_locked(call);
     pthread_mutex_unlock(&store->lock);
     if (is_away)
         return;

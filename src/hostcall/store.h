@@ -30,6 +30,10 @@ struct rusm__store {
     pthread_cond_t quiet;
     uint64_t owed; /* callbacks still to come; guarded by lock */
     struct rusm__lister lister;
+    /* Long lists that their guests have not taken yet: the next one is begun below the bound. */
+    uint64_t untaken_bytes; /* guarded by lock */
+    uint64_t max_untaken_bytes;
+    pthread_cond_t taken; /* some of them, or a guest is gone */
 };
 
 /* RUSM_ENOMEM. */

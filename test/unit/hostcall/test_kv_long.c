@@ -6,6 +6,7 @@
 
 #include <semaphore.h>
 
+#include "hostcall/hostcall_impl.h"
 #include "kv/kv_impl.h"
 
 enum { KEYS = 5000 }; /* more than a scheduler looks at */
@@ -140,6 +141,78 @@ static void a_deadline_does_not_wait_for_the_list(void **state) {
     open_gate();
 }
 
+/* ---- lists that nobody takes ---- */
+
+static sem_t is_held, may_go;
+
+static rusm_step hold_step(rusm_proc *self, void *body) {
+    (void)self, (void)body;
+    sem_post(&is_held);
+    while (sem_wait(&may_go) != 0)
+        ;
+    return RUSM_STEP_EXIT;
+}
+
+static void hold_drop(void *body) {
+    (void)body;
+}
+
+/* A process that keeps the one scheduler until may_go. */
+static void hold_scheduler(struct world *w) {
+    static const rusm_body_ops ops = {.name = "hold", .step = hold_step, .drop = hold_drop};
+    rusm_spawn_options options = {.size = sizeof(options), .ops = &ops, .body = w};
+    rusm_pid pid;
+    assert_int_equal(sem_init(&is_held, 0, 0), 0);
+    assert_int_equal(sem_init(&may_go, 0, 0), 0);
+    assert_int_equal(rusm_proc_spawn(w->runtime, &options, &pid), RUSM_OK);
+    while (sem_wait(&is_held) != 0)
+        ;
+}
+
+static uint64_t owed(struct rusm__store *store) {
+    pthread_mutex_lock(&store->lock);
+    uint64_t owed = store->owed;
+    pthread_mutex_unlock(&store->lock);
+    return owed;
+}
+
+/* So many, and so many ends of guests, in any order. */
+static void expect_messages(struct world *w, int messages, int ends) {
+    while (messages || ends) {
+        rusm_msg *msg = world_next(w);
+        bool is_end = rusm_msg_get_kind(msg) == RUSM_MSG_DOWN;
+        if (is_end)
+            assert_int_equal(rusm_msg_exit_kind(msg), RUSM_EXIT_NORMAL);
+        ends -= is_end;
+        messages -= !is_end;
+        rusm_msg_free(msg);
+    }
+}
+
+/* Two lists are under way and none can be taken: the second one is not made before the first one
+ * is. */
+static void lists_wait_until_those_before_are_taken(void **state) {
+    struct world *w = *state;
+    struct rusm__store *store = &w->hostcall->store;
+    struct rusm__component *lister = lister_of(w, &w->profile);
+    store->max_untaken_bytes = 1;
+    close_gate(w);
+    for (int i = 0; i < 2; i++)
+        (void)begin_list(w, lister);
+    while (owed(store) != 2) /* the second one is on its way */
+        usleep(1000);
+    hold_scheduler(w);
+    open_gate();
+    while (owed(store) == 2)
+        usleep(1000);
+    usleep(20000); /* a list takes one or two milliseconds */
+    uint64_t still_owed = owed(store);
+    sem_post(&may_go);
+    assert_int_equal(still_owed, 1);
+    expect_messages(w, 8, 2);
+    assert_int_equal(store->untaken_bytes, 0);
+}
+
 /* ---- the node closes ---- */
 
 static struct {
@@ -184,6 +257,7 @@ int main(void) {
         long_test(others_run_while_a_long_list_is_made),
         long_test(a_guest_may_end_while_its_list_is_made),
         long_test(a_deadline_does_not_wait_for_the_list),
+        long_test(lists_wait_until_those_before_are_taken),
         cmocka_unit_test_setup_teardown(a_node_may_close_while_a_list_is_made, setup, close_late),
     };
     world_silence();
