@@ -11,7 +11,7 @@
 #include "sched/sched.h"
 
 struct rusm__lane *rusm__sandbox_lane(struct rusm__sandbox *sandbox) {
-    const struct rusm__sched *sched = rusm__sched_current();
+    const struct rusm__sched *sched = rusm__sched_current_of(sandbox->runtime);
     return sched ? &sandbox->lanes[rusm__sched_index(sched)] : NULL;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Guests: how they end, what they may take, and what hostile ones can do (nothing to others). */
+#include "sandbox/sandbox_impl.h"
 #include "unit/hostcall/world.h"
 
 #include "base/mem.h"
@@ -461,8 +462,65 @@ static void many_short_lives_leave_nothing(void **state) {
     assert_int_equal(rusm__sandbox_live(w->sandbox), 0);
 }
 
+/* ---- two runtimes in one program ---- */
+
+struct stranger {
+    struct rusm__sandbox *sandbox;
+    struct rusm__component *component;
+    _Atomic bool is_done;
+    bool has_lane;
+    int code;
+};
+
+static rusm_step stranger_step(rusm_proc *self, void *body) {
+    struct stranger *stranger = body;
+    rusm_pid pid;
+    struct rusm__component_spawn spawn = {.parent = NULL};
+    (void)self;
+    stranger->has_lane = rusm__sandbox_lane(stranger->sandbox);
+    stranger->code = rusm__component_spawn(stranger->component, &spawn, &pid);
+    atomic_store_explicit(&stranger->is_done, true, memory_order_release);
+    return RUSM_STEP_EXIT;
+}
+
+static void stranger_drop(void *body) {
+    (void)body;
+}
+
+/* Its schedulers have other numbers, maybe higher ones than this sandbox has lanes. */
+static void schedulers_of_another_runtime_have_no_lane(void **state) {
+    struct world *w = *state;
+    static const rusm_body_ops ops = {
+        .name = "stranger", .step = stranger_step, .drop = stranger_drop};
+    struct stranger strangers[16];
+    rusm_runtime_options options = {.size = sizeof(options), .schedulers = 8};
+    rusm_runtime *other;
+    struct rusm__component *component = world_guest(w, "a", RUN(""));
+    assert_int_equal(rusm_runtime_start(&options, &other), RUSM_OK);
+    for (int i = 0; i < 16; i++) {
+        rusm_spawn_options spawn = {.size = sizeof(spawn), .ops = &ops, .body = &strangers[i]};
+        rusm_pid pid;
+        strangers[i] = (struct stranger){.sandbox = w->sandbox, .component = component};
+        assert_int_equal(rusm_proc_spawn(other, &spawn, &pid), RUSM_OK);
+    }
+    for (int i = 0; i < 16; i++) {
+        for (int ms = 0; ms < WORLD_PATIENCE_S * 1000 &&
+                         !atomic_load_explicit(&strangers[i].is_done, memory_order_acquire);
+             ms++)
+            usleep(1000);
+        assert_true(strangers[i].is_done);
+        assert_false(strangers[i].has_lane);
+        assert_int_equal(strangers[i].code, RUSM_OK);
+    }
+    rusm_runtime_stop(other);
+    for (int ms = 0; ms < WORLD_PATIENCE_S * 1000 && rusm__sandbox_live(w->sandbox); ms++)
+        usleep(1000);
+    assert_int_equal(rusm__sandbox_live(w->sandbox), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        world_test(schedulers_of_another_runtime_have_no_lane),
         world_test(a_trap_is_a_crash_with_its_cause),
         world_test(a_division_by_zero_names_itself),
         world_test(a_wild_pointer_is_a_crash),
