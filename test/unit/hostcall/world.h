@@ -34,7 +34,7 @@
 #include "guest_wat.h"
 
 #define WORLD_PATIENCE_S 30
-#define WORLD_INBOX      4096
+#define WORLD_INBOX      65536 /* a guest may send thousands before the test looks */
 
 struct world {
     rusm_runtime *runtime;
