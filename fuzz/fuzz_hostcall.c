@@ -97,19 +97,19 @@ static void run(const struct call *calls, size_t count) {
     world_send(world, pid, calls, count * sizeof(*calls));
     if (!has_ended(pid, ROUND_MS)) {
         (void)rusm_pid_kill(world->runtime, pid); /* it may have ended meanwhile */
-        RUSM_CHECK(has_ended(pid, WORLD_PATIENCE_S * 1000));
+        RUSM_CHECK(has_ended(pid, PATIENCE_S * 1000));
     }
 }
 
 static void expect_well(void) {
-    uint64_t until = rusm__clock_ns() + WORLD_PATIENCE_S * RUSM__SECOND;
+    uint64_t until = rusm__clock_ns() + PATIENCE_S * RUSM__SECOND;
     while (rusm_runtime_process_count(world->runtime) > processes && rusm__clock_ns() < until)
         usleep(50);
     RUSM_CHECK(rusm_runtime_process_count(world->runtime) == processes);
     RUSM_CHECK(rusm_pid_is_alive(world->runtime, world->probe));
     empty_inbox();
     rusm_pid pid = world_start(world, echo);
-    RUSM_CHECK(has_ended(pid, WORLD_PATIENCE_S * 1000));
+    RUSM_CHECK(has_ended(pid, PATIENCE_S * 1000));
     empty_inbox();
 }
 

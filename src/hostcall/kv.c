@@ -264,8 +264,7 @@ static void listed(struct rusm__kv_call *call, int code, struct rusm__kv_keys ke
 
 /* On the lister's thread. */
 static void run_list(struct rusm__lister *lister, struct rusm__list_job *job) {
-    struct rusm__kv_call *call =
-        (struct rusm__kv_call *)(void *)((char *)job - offsetof(struct rusm__kv_call, job));
+    struct rusm__kv_call *call = rusm__list_entry(job, struct rusm__kv_call, job);
     const struct rusm__kv_patience patience = {.is_wanted = is_wanted, .arg = call};
     struct rusm__kv_bytes bucket = {call->text, call->bucket_len};
     struct rusm__kv_keys keys = {0};

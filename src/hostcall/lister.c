@@ -13,7 +13,7 @@
 
 void rusm__lister_init(struct rusm__lister *lister, struct rusm__kv *kv) {
     *lister = (struct rusm__lister){.kv = kv};
-    lister->last = &lister->first;
+    rusm__list_init(&lister->jobs);
     pthread_mutex_init(&lister->lock, NULL);
     pthread_cond_init(&lister->changed, NULL);
 }
@@ -26,7 +26,7 @@ void rusm__lister_fini(struct rusm__lister *lister) {
     pthread_mutex_unlock(&lister->lock);
     if (is_started)
         pthread_join(lister->thread, NULL);
-    RUSM_CHECK(!lister->first);
+    RUSM_CHECK(rusm__list_is_empty(&lister->jobs));
     rusm__kv_reader_free(lister->reader);
     pthread_cond_destroy(&lister->changed);
     pthread_mutex_destroy(&lister->lock);
@@ -35,15 +35,11 @@ void rusm__lister_fini(struct rusm__lister *lister) {
 /* The oldest job; NULL: there will be none. */
 static struct rusm__list_job *take(struct rusm__lister *lister) {
     pthread_mutex_lock(&lister->lock);
-    while (!lister->first && !lister->is_closing)
+    while (rusm__list_is_empty(&lister->jobs) && !lister->is_closing)
         pthread_cond_wait(&lister->changed, &lister->lock);
-    struct rusm__list_job *job = lister->first;
-    if (job)
-        lister->first = job->next;
-    if (!lister->first)
-        lister->last = &lister->first;
+    struct rusm__list *node = rusm__list_pop_front(&lister->jobs);
     pthread_mutex_unlock(&lister->lock);
-    return job;
+    return node ? rusm__list_entry(node, struct rusm__list_job, node) : NULL;
 }
 
 static void *lister_main(void *arg) {
@@ -70,9 +66,7 @@ int rusm__lister_add(struct rusm__lister *lister, struct rusm__list_job *job,
     pthread_mutex_lock(&lister->lock);
     int code = start_locked(lister, out_error);
     if (code == RUSM_OK) {
-        job->next = NULL;
-        *lister->last = job;
-        lister->last = &job->next;
+        rusm__list_push_back(&lister->jobs, &job->node);
         pthread_cond_signal(&lister->changed);
     }
     pthread_mutex_unlock(&lister->lock);

@@ -13,6 +13,8 @@
 
 #include "rusm/export.h"
 
+#include "base/list.h"
+
 struct rusm__kv;
 struct rusm__kv_reader;
 struct rusm__kv_error;
@@ -20,7 +22,7 @@ struct rusm__lister;
 
 /* Part of a longer block. */
 struct rusm__list_job {
-    struct rusm__list_job *next;
+    struct rusm__list node;                                               /* in jobs */
     void (*run)(struct rusm__lister *lister, struct rusm__list_job *job); /* on the thread */
 };
 
@@ -32,8 +34,7 @@ struct rusm__lister {
     pthread_t thread;
     bool is_started;
     bool is_closing;
-    struct rusm__list_job *first;
-    struct rusm__list_job **last; /* where the next one is hooked in */
+    struct rusm__list jobs; /* oldest first */
 };
 
 void rusm__lister_init(struct rusm__lister *lister, struct rusm__kv *kv);

@@ -7,13 +7,16 @@
  *                                |
  *                                +---> done callbacks, in order
  *
- * Locks, in the order in which they may be taken; no callback runs under any of them but is_wanted
- * of a list, under its reader's: txn_lock      a write transaction is open, or the map is being
- * changed readers_lock  the list of readers; taken to add, remove and to stop all of them
+ * Locks, in the order in which they may be taken:
+ *
+ *   txn_lock      a write transaction is open, or the map is being changed
+ *   readers_lock  the list of readers; taken to add, remove and to stop all of them
  *   reader->lock  this reader is inside of LMDB
  *   queue_lock    the queue; held for a few instructions, never with another lock
- * LMDB forbids changing the map while any transaction of the process is active. So the map
- * changes under txn_lock, readers_lock and every reader's lock: see rusm__kv_map_resize.
+ *
+ * No callback runs under any of them but is_wanted of a list, under its reader's. LMDB forbids
+ * changing the map while any transaction of the process is active. So the map changes under
+ * txn_lock, readers_lock and every reader's lock: see rusm__kv_map_resize.
  *
  * On disk: the unnamed database holds "rusm-format"; the database "kv" holds the data:
  *   key    length of the bucket (2 bytes, big endian), bucket, key

@@ -122,15 +122,17 @@ static void make(struct rusm__copies *copies, struct rusm__component *component)
     rusm__buf_fini(&error);
 }
 
+/* With the lock. NULL: nobody waits. */
+static struct rusm__component *pop_locked(struct rusm__copies *copies) {
+    struct rusm__list *node = rusm__list_pop_front(&copies->waiting);
+    return node ? rusm__list_entry(node, struct rusm__component, copied.node) : NULL;
+}
+
 /* With the lock. NULL: it is time to stop. */
-static struct rusm__component *next_waiting(struct rusm__copies *copies) {
-    while (!copies->first && !copies->is_stopping)
+static struct rusm__component *next_locked(struct rusm__copies *copies) {
+    while (rusm__list_is_empty(&copies->waiting) && !copies->is_stopping)
         rusm__cond_wait_until(&copies->asked, &copies->lock, RUSM__NEVER);
-    if (copies->is_stopping)
-        return NULL;
-    struct rusm__component *component = copies->first;
-    copies->first = component->copied.next;
-    return component;
+    return copies->is_stopping ? NULL : pop_locked(copies);
 }
 
 /* With the lock. What was refused counts its samples anew. */
@@ -144,7 +146,7 @@ static void *run(void *arg) {
     struct rusm__copies *copies = arg;
     struct rusm__component *component;
     pthread_mutex_lock(&copies->lock);
-    while ((component = next_waiting(copies))) {
+    while ((component = next_locked(copies))) {
         pthread_mutex_unlock(&copies->lock);
         make(copies, component);
         pthread_mutex_lock(&copies->lock);
@@ -170,12 +172,7 @@ static void ask_locked(struct rusm__copies *copies, struct rusm__component *comp
         return;
     rusm__component_hold(component);
     component->copied.is_asked = true;
-    component->copied.next = NULL;
-    if (copies->first)
-        copies->last->copied.next = component;
-    else
-        copies->first = component;
-    copies->last = component;
+    rusm__list_push_back(&copies->waiting, &component->copied.node);
     pthread_cond_signal(&copies->asked);
 }
 
@@ -215,6 +212,7 @@ rusm_engine_prepared *rusm__copies_choose(struct rusm__component *component,
 
 void rusm__copies_init(struct rusm__copies *copies, struct rusm__sandbox *sandbox) {
     copies->sandbox = sandbox;
+    rusm__list_init(&copies->waiting);
     pthread_mutex_init(&copies->lock, NULL);
     rusm__cond_init_monotonic(&copies->asked);
 }
@@ -228,11 +226,9 @@ void rusm__copies_stop(struct rusm__copies *copies) {
         pthread_join(copies->thread, NULL);
     copies->is_started = false;
     pthread_mutex_lock(&copies->lock);
-    while (copies->first) {
-        struct rusm__component *component = copies->first;
-        copies->first = component->copied.next;
+    struct rusm__component *component;
+    while ((component = pop_locked(copies)))
         let_go_locked(component);
-    }
     pthread_mutex_unlock(&copies->lock);
 }
 

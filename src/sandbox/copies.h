@@ -29,6 +29,7 @@
 
 #include "rusm_engine.h"
 
+#include "base/list.h"
 #include "sandbox/lane.h"
 
 struct rusm__component;
@@ -47,8 +48,7 @@ struct rusm__copies {
     /* guarded by lock */
     size_t code_bytes;
     size_t count;
-    struct rusm__component *first; /* those that wait for their copies, each held */
-    struct rusm__component *last;
+    struct rusm__list waiting; /* for their copies: components, each held */
     pthread_t thread;
     bool is_started;
     bool is_stopping;
@@ -65,8 +65,8 @@ struct rusm__copied {
     uint32_t lane; /* of the first sample */
     bool is_on_two_lanes;
     bool is_asked;
-    size_t code_bytes;            /* what its copies count for in the sum; 0: nothing */
-    struct rusm__component *next; /* of those that wait */
+    size_t code_bytes;      /* what its copies count for in the sum; 0: nothing */
+    struct rusm__list node; /* in waiting */
     /* of the thread that copies */
     bool is_refusal_told;
 };

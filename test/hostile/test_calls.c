@@ -220,7 +220,7 @@ static void run(struct arena *arena, const struct call *calls, size_t count) {
     if (has_ended(w, pid, rusm__clock_ns() + ROUND_MS * RUSM__MS))
         return;
     (void)rusm_pid_kill(w->runtime, pid); /* it may have ended meanwhile */
-    assert_true(has_ended(w, pid, rusm__clock_ns() + WORLD_PATIENCE_S * RUSM__SECOND));
+    assert_true(has_ended(w, pid, rusm__clock_ns() + PATIENCE_S * RUSM__SECOND));
 }
 
 static size_t memory_bytes(void) {
@@ -234,17 +234,13 @@ static size_t memory_bytes(void) {
 
 static void expect_nothing_left(struct arena *arena, const char *what, size_t memory_before) {
     struct world *w = arena->w;
-    uint64_t until = rusm__clock_ns() + WORLD_PATIENCE_S * RUSM__SECOND;
-    while (rusm_runtime_process_count(w->runtime) > arena->processes && rusm__clock_ns() < until)
-        usleep(1000);
+    WAIT_FOR(rusm_runtime_process_count(w->runtime) <= arena->processes);
     assert_int_equal(rusm_runtime_process_count(w->runtime), arena->processes);
     assert_true(rusm_pid_is_alive(w->runtime, w->probe));
     assert_true(rusm_pid_is_alive(w->runtime, arena->victim));
     assert_true(rusm_pid_is_alive(w->runtime, arena->neighbour->echo));
     atomic_store_explicit(&arena->neighbour->over, true, memory_order_relaxed);
-    while (rusm_pid_is_alive(w->runtime, arena->neighbour->pid) && rusm__clock_ns() < until)
-        usleep(1000);
-    assert_false(rusm_pid_is_alive(w->runtime, arena->neighbour->pid));
+    WAIT_FOR(!rusm_pid_is_alive(w->runtime, arena->neighbour->pid));
     size_t memory = memory_bytes();
     uint64_t p99 = p99_ns(arena->neighbour);
     print_message("# %s: a neighbour's p99 %.3f ms of %zu, memory %+ld KiB\n", what,

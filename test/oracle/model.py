@@ -31,13 +31,18 @@ class Rules:
     own_exit_at_once: bool
     # What asking for the dead brings (`noproc`) arrives in the order in which it was asked for.
     answers_in_order: bool
+    # When the names of one that ends are free: "first", while who asks for it is still told the
+    # true reason; "last", after the first who was told `noproc`; or "any" time in between.
+    names_go: str
 
 
-RUSM = Rules(True, True, True, True, True)
-ERLANG = Rules(False, False, False, False, False)
-EITHER = Rules(True, True, False, False, False)  # all that one of the two allows
+RUSM = Rules(True, True, True, True, True, "first")
+ERLANG = Rules(False, False, False, False, False, "last")
+EITHER = Rules(True, True, False, False, False, "any")  # all that one of the two allows
 
-UNBORN, ALIVE, DOOMED, DYING, DEAD = range(5)
+# Who winds down is LEAVING on the way from ALIVE or DOOMED to DYING: nothing can happen to it any
+# more, and requests still arrive. Who is DYING answers them with `noproc`.
+UNBORN, ALIVE, DOOMED, LEAVING, DYING, DEAD = range(6)
 # Changes that others can see although the process died before it could note the result.
 SEEN_BY_OTHERS = ("register", "unregister", "sendname")
 
@@ -139,7 +144,7 @@ class World:
             proc.links |= {source}
         elif verb == "unlink":
             proc.links -= {source}
-        elif proc.life == DOOMED:
+        elif proc.life != ALIVE:
             pass  # what remains changes only the living
         elif verb == "msg":
             proc.mail += (("msg", signal[1], source),)
@@ -173,10 +178,29 @@ class World:
 
     def end(self, index, reason):
         proc = self.own(index)
-        proc.life, proc.reason = DYING, reason
+        proc.life, proc.reason = LEAVING, reason
+        if self.rules.names_go == "first":
+            self.free_names(index)
+        if not self.rules.winds_down:
+            self.leave(index)
+
+    def free_names(self, index):
+        self.names = {name: who for name, who in self.names.items() if who != index}
+
+    def leave(self, index):
+        self.own(index).life = DYING
         for key in [key for key in self.queues if key[1] == index]:
             for signal in self.queues.pop(key):
                 self.answer(key[0], index, signal)
+
+    def leaving(self, index):
+        world = self.copy()
+        world.leave(index)
+        yield world
+        if self.rules.names_go == "any" and index in self.names.values():
+            world = self.copy()
+            world.free_names(index)
+            yield world
 
     def notices(self, proc, peer):
         """All orders in which one other process may hear of this end."""
@@ -187,13 +211,13 @@ class World:
         return list(itertools.permutations(downs + exits))
 
     def bury(self, index):
-        """Names are freed, and then everybody is told."""
+        """Names are free now, and everybody is told."""
         proc = self.procs[index]
         peers = sorted({watcher for watcher, _ in proc.watchers} | proc.links)
         for orders in itertools.product(*(self.notices(proc, peer) for peer in peers)):
             world = self.copy()
             world.own(index).life = DEAD
-            world.names = {name: who for name, who in self.names.items() if who != index}
+            world.free_names(index)
             for peer, order in zip(peers, orders):
                 for signal in order:
                     world.send(index, peer, signal)
@@ -240,6 +264,8 @@ class World:
                 world = self.copy()
                 world.end(index, proc.reason)
                 yield world
+            elif proc.life == LEAVING:
+                yield from self.leaving(index)
             elif proc.life == DYING:
                 yield from self.bury(index)
         for key, signals in self.queues.items():

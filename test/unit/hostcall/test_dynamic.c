@@ -200,7 +200,7 @@ static void what_nobody_uses_is_unloaded(void **state) {
     struct world *w = *state;
     char *source = source_of("inline:", SAY_HI);
     rusm_pid asker = start_asker(w);
-    uint64_t give_up_ns = rusm__clock_ns() + WORLD_PATIENCE_S * RUSM__SECOND;
+    uint64_t give_up_ns = rusm__clock_ns() + PATIENCE_S * RUSM__SECOND;
     while (rusm__hostcall_compiled(w->hostcall) < 2) {
         world_send_text(w, asker, source);
         expect_child(w);
@@ -444,11 +444,7 @@ static void askers_may_die_while_it_is_fetched(void **state) {
     rusm_pid asker = start_asker(w);
     for (unsigned round = 1; round <= 3; round++) {
         world_send_text(w, asker, url_of(&server, "/never"));
-        uint64_t give_up_ns = rusm__clock_ns() + WORLD_PATIENCE_S * RUSM__SECOND;
-        while (atomic_load(&server.asks) < round) {
-            assert_true(rusm__clock_ns() < give_up_ns);
-            nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-        }
+        WAIT_FOR(atomic_load(&server.asks) >= round);
         assert_true(rusm_pid_kill(w->runtime, asker));
         world_expect_end(w, asker, RUSM_EXIT_KILLED);
         char name[16];
@@ -488,13 +484,13 @@ static void only_so_many_are_fetched_at_once(void **state) {
         world_send_text(w, world_start(w, asker), url);
     }
     for (int i = 0; i < RUSM__FETCHES_MAX; i++) {
-        clients[i] = next_client(listener, WORLD_PATIENCE_S * 1000);
+        clients[i] = next_client(listener, PATIENCE_S * 1000);
         assert_true(clients[i] >= 0);
     }
     assert_int_equal(next_client(listener, 300), -1);
     for (int i = 0; i < 2; i++) { /* one fails, one more begins */
         close(clients[i]);
-        clients[i] = next_client(listener, WORLD_PATIENCE_S * 1000);
+        clients[i] = next_client(listener, PATIENCE_S * 1000);
         assert_true(clients[i] >= 0);
     }
     for (int i = 0; i < RUSM__FETCHES_MAX; i++)

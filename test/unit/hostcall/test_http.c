@@ -143,11 +143,7 @@ static void with_the_grant_a_request_arrives(void **state) {
     struct server server;
     server_start(&server, "");
     rusm_pid pid = start_client(w, authority_of(&server));
-    uint64_t give_up_ns = rusm__clock_ns() + WORLD_PATIENCE_S * RUSM__SECOND;
-    while (atomic_load(&server.asks) == 0) {
-        assert_true(rusm__clock_ns() < give_up_ns);
-        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-    }
+    WAIT_FOR(atomic_load(&server.asks) > 0);
     world_send_text(w, pid, "done");
     world_expect_end(w, pid, RUSM_EXIT_NORMAL);
     server_stop(&server);

@@ -199,12 +199,10 @@ static void lists_wait_until_those_before_are_taken(void **state) {
     close_gate(w);
     for (int i = 0; i < 2; i++)
         (void)begin_list(w, lister);
-    while (owed(store) != 2) /* the second one is on its way */
-        usleep(1000);
+    WAIT_FOR(owed(store) == 2); /* the second one is on its way */
     hold_scheduler(w);
     open_gate();
-    while (owed(store) == 2)
-        usleep(1000);
+    WAIT_FOR(owed(store) != 2);
     usleep(20000); /* a list takes one or two milliseconds */
     uint64_t still_owed = owed(store);
     sem_post(&may_go);

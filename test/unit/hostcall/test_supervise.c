@@ -2,10 +2,6 @@
 /* actor.supervise: who is started again, for how long, and who ends with whom. */
 #include "world.h"
 
-/* Ends are looked up here, not told: until they are as they should be. */
-#define PATIENCE_S WORLD_PATIENCE_S
-#include "wait.h"
-
 /* A child of this name takes it and waits. */
 #define CHILD(name)                                                                                \
     RUN("(drop (call $register (i32.const 4096) (i32.const 1))) (call $recv)") DATA(4096, name)

@@ -33,8 +33,10 @@
 
 #include "guest_wat.h"
 
-#define WORLD_PATIENCE_S 30
-#define WORLD_INBOX      65536 /* a guest may send thousands before the test looks */
+#define PATIENCE_S 30
+#include "wait.h"
+
+#define WORLD_INBOX 65536 /* a guest may send thousands before the test looks */
 
 struct world {
     rusm_runtime *runtime;
@@ -55,12 +57,12 @@ struct world {
 
 static void world_deadline(struct timespec *out) {
     clock_gettime(CLOCK_REALTIME, out);
-    out->tv_sec += WORLD_PATIENCE_S;
+    out->tv_sec += PATIENCE_S;
 }
 
 static void world_wait(struct world *w, const struct timespec *until) {
     if (pthread_cond_timedwait(&w->changed, &w->lock, until) != 0)
-        fail_msg("nothing happened for %d s", WORLD_PATIENCE_S);
+        fail_msg("nothing happened for %d s", PATIENCE_S);
 }
 
 /* ---- the probe ---- */
@@ -363,7 +365,7 @@ static void world_send_text(struct world *w, rusm_pid to, const char *text) {
 
 /* All of it so far; for the caller to free. */
 static char *world_log(struct world *w) {
-    assert_true(rusm__log_flush(WORLD_PATIENCE_S * 1000u));
+    assert_true(rusm__log_flush(PATIENCE_S * 1000u));
     off_t len = lseek(w->log_fd, 0, SEEK_END);
     char *text = calloc(1, (size_t)len + 1);
     assert_non_null(text);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Copies of busy components: who gets them, who uses them, and when they go. The clock stands still
  * while no guest runs, so the starts that a test makes up are as fast as any can be. */
+#include <semaphore.h>
+
 #include "sandbox/sandbox_impl.h"
 #include "unit/hostcall/world.h"
 
@@ -23,9 +25,7 @@ static bool has_copies(struct rusm__component *component) {
 }
 
 static void wait_for_copies(struct rusm__component *component) {
-    for (int i = 0; i < WORLD_PATIENCE_S * 1000 && !has_copies(component); i++)
-        usleep(1000);
-    assert_true(has_copies(component));
+    WAIT_FOR(has_copies(component));
 }
 
 /* The last sample asks; what comes after it may be the copies'. */
@@ -177,28 +177,57 @@ static void a_component_that_goes_takes_its_copies_along(void **state) {
     make_busy(w, component);
     assert_true(copied_bytes(w) > 0);
     rusm__component_let_go(component);
-    for (int i = 0; i < WORLD_PATIENCE_S * 1000 && rusm__component_is_held(component); i++)
-        usleep(1000);
-    assert_false(rusm__component_is_held(component));
+    WAIT_FOR(!rusm__component_is_held(component));
     rusm__component_free(component);
     assert_int_equal(copied_bytes(w), 0);
 }
 
-/* The end comes while components wait for their copies, or while one is being copied. */
+/* Nobody gets an engine of its own, and so no copy, while this is held. */
+struct obstacle {
+    struct world *w;
+    sem_t is_held;
+};
+
+static bool is_stopping(struct world *w) {
+    pthread_mutex_lock(&w->sandbox->copies.lock);
+    bool is_stopping = w->sandbox->copies.is_stopping;
+    pthread_mutex_unlock(&w->sandbox->copies.lock);
+    return is_stopping;
+}
+
+static void *hold_until_the_end(void *arg) {
+    struct obstacle *obstacle = arg;
+    pthread_mutex_lock(&obstacle->w->sandbox->pools.lock);
+    sem_post(&obstacle->is_held);
+    for (int ms = 0; ms < PATIENCE_S * 1000 && !is_stopping(obstacle->w); ms++)
+        nap_ms(1);
+    pthread_mutex_unlock(&obstacle->w->sandbox->pools.lock);
+    return NULL;
+}
+
+/* The end comes while one component is being copied and another one waits for that. */
 static void the_end_lets_go_of_those_that_wait(void **state) {
     struct world *w = *state;
     struct rusm__told told = {0};
-    struct rusm__component *dynamic = load_dynamic(w, &told);
-    char name[16];
-    for (int i = 0; i < 20; i++) {
-        snprintf(name, sizeof(name), "c%d", i);
-        ask(w, world_guest(w, name, RUN("")));
-    }
-    ask(w, dynamic);
-    assert_true(rusm__component_is_held(dynamic));
+    struct rusm__component *first = load_dynamic(w, &told);
+    struct rusm__component *second = load_dynamic(w, &told);
+    struct obstacle obstacle = {.w = w};
+    pthread_t holder;
+    sem_init(&obstacle.is_held, 0, 0);
+    assert_int_equal(pthread_create(&holder, NULL, hold_until_the_end, &obstacle), 0);
+    while (sem_wait(&obstacle.is_held) != 0)
+        ;
+    ask(w, first);
+    ask(w, second);
+    assert_true(rusm__component_is_held(first));
+    assert_true(rusm__component_is_held(second));
     rusm__sandbox_calm(w->sandbox);
-    assert_false(rusm__component_is_held(dynamic));
-    rusm__component_free(dynamic);
+    pthread_join(holder, NULL);
+    assert_false(rusm__component_is_held(first));
+    assert_false(rusm__component_is_held(second));
+    rusm__component_free(first);
+    rusm__component_free(second);
+    sem_destroy(&obstacle.is_held);
 }
 
 int main(void) {

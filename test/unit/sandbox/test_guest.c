@@ -100,9 +100,7 @@ static void kill_ends_a_guest_that_was_never_run(void **state) {
         assert_int_equal(rusm__component_spawn(component, &spawn, &pid), RUSM_OK);
         assert_true(rusm_pid_kill(w->runtime, pid));
     }
-    for (int i = 0; i < 3000 && rusm__sandbox_live(w->sandbox); i++)
-        usleep(10000);
-    assert_int_equal(rusm__sandbox_live(w->sandbox), 0);
+    WAIT_FOR(rusm__sandbox_live(w->sandbox) == 0);
 }
 
 static void a_start_function_that_spins_can_be_killed(void **state) {
@@ -398,8 +396,7 @@ static void a_fork_bomb_leaves_room_for_the_node(void **state) {
         world_guest(w, "calm", RUN("(call $hello) (call $say_u32 (i32.const 1))"));
     world_start(w, bomb);
     size_t capacity = rusm__sandbox_capacity(w->sandbox);
-    for (int i = 0; i < 3000 && rusm__sandbox_live(w->sandbox) < capacity - capacity / 8; i++)
-        usleep(10000);
+    WAIT_FOR(rusm__sandbox_live(w->sandbox) >= capacity - capacity / 8);
     /* Spawns at the same moment on two schedulers may take one more. */
     size_t live = rusm__sandbox_live(w->sandbox);
     assert_in_range(live, capacity - capacity / 8, capacity - capacity / 8 + 1);
@@ -457,9 +454,7 @@ static void many_short_lives_leave_nothing(void **state) {
         world_start(w, parent);
     for (int i = 0; i < 6; i++)
         rusm_msg_free(world_next(w)); /* three sums, three ends */
-    for (int i = 0; i < 3000 && rusm__sandbox_live(w->sandbox); i++)
-        usleep(10000);
-    assert_int_equal(rusm__sandbox_live(w->sandbox), 0);
+    WAIT_FOR(rusm__sandbox_live(w->sandbox) == 0);
 }
 
 /* ---- two runtimes in one program ---- */
@@ -504,18 +499,12 @@ static void schedulers_of_another_runtime_have_no_lane(void **state) {
         assert_int_equal(rusm_proc_spawn(other, &spawn, &pid), RUSM_OK);
     }
     for (int i = 0; i < 16; i++) {
-        for (int ms = 0; ms < WORLD_PATIENCE_S * 1000 &&
-                         !atomic_load_explicit(&strangers[i].is_done, memory_order_acquire);
-             ms++)
-            usleep(1000);
-        assert_true(strangers[i].is_done);
+        WAIT_FOR(atomic_load_explicit(&strangers[i].is_done, memory_order_acquire));
         assert_false(strangers[i].has_lane);
         assert_int_equal(strangers[i].code, RUSM_OK);
     }
     rusm_runtime_stop(other);
-    for (int ms = 0; ms < WORLD_PATIENCE_S * 1000 && rusm__sandbox_live(w->sandbox); ms++)
-        usleep(1000);
-    assert_int_equal(rusm__sandbox_live(w->sandbox), 0);
+    WAIT_FOR(rusm__sandbox_live(w->sandbox) == 0);
 }
 
 int main(void) {
