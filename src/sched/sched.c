@@ -140,6 +140,9 @@ int rusm__sched_post(rusm_runtime *rt, uint32_t index, void (*fn)(void *arg), vo
     return RUSM_OK;
 }
 
+/* Whoever comes from elsewhere was woken there: the oldest of them is as near as if it had been
+ * woken here. Otherwise, with processes here that use up their slices, each message that crosses
+ * schedulers would wait for all of these. */
 static bool take_tasks(struct rusm__sched *sched) {
     if (!atomic_load_explicit(&sched->inbox, memory_order_relaxed)) {
         return false;
@@ -155,7 +158,7 @@ static bool take_tasks(struct rusm__sched *sched) {
     }
     while (oldest) {
         struct rusm__task *next = oldest->next;
-        rusm__sched_enqueue_local(sched, oldest, RUSM__READY_TAIL);
+        rusm__sched_enqueue_local(sched, oldest, sched->lane ? RUSM__READY_TAIL : RUSM__READY_WAKE);
         oldest = next;
     }
     return true;

@@ -279,7 +279,6 @@ static void sched_overflow_gets_its_turns(void **state) {
 struct look {
     struct rusm__wheel_node node;
     uint64_t hogs_until_fired;
-    uint64_t hogs_until_inbox;
     _Atomic bool go;
 };
 
@@ -312,6 +311,53 @@ static void sched_looks_at_timers_after_a_used_up_budget(void **state) {
     WAIT_FOR(atomic_load(&timers_fired) == 1);
     finish_jobs();
     assert_true(look.hogs_until_fired <= 1);
+}
+
+/* What another thread sends comes next, and not behind all of them. */
+struct visit {
+    struct job visitor;
+    uint64_t hogs_until_visit;
+    bool is_sent;
+    _Atomic bool go;
+};
+
+static void *send_visitor(void *arg) {
+    struct visit *visit = arg;
+    ready(&visit->visitor.task, RUSM__READY_WAKE);
+    return NULL;
+}
+
+static void host(struct rusm__sched *sched, struct job *self) {
+    struct visit *visit = self->data;
+    pthread_t thread;
+    if (visit->is_sent && atomic_load(&visit->visitor.runs) == 0) {
+        visit->hogs_until_visit++;
+    } else if (atomic_load(&visit->go) && !visit->is_sent) {
+        visit->is_sent = true;
+        assert_int_equal(pthread_create(&thread, NULL, send_visitor, visit), 0);
+        pthread_join(thread, NULL);
+    }
+    rusm__sched_look_soon(sched);
+    if (!atomic_load(&over)) {
+        ready(&self->task, RUSM__READY_TAIL);
+    }
+}
+
+static void sched_does_not_queue_visitors_behind_hogs(void **state) {
+    (void)state;
+    static struct visit visit;
+    static struct job jobs[8];
+    visit.visitor.run = do_nothing;
+    for (unsigned i = 0; i < 8; i++) {
+        jobs[i].run = host;
+        jobs[i].data = &visit;
+        ready(&jobs[i].task, RUSM__READY_TAIL);
+    }
+    WAIT_FOR(atomic_load(&all_runs) > 100);
+    atomic_store(&visit.go, true);
+    WAIT_FOR(atomic_load(&visit.visitor.runs) == 1);
+    finish_jobs();
+    assert_true(visit.hogs_until_visit <= 1);
 }
 
 /* ---- posts ---- */
@@ -626,6 +672,7 @@ int main(void) {
         TEST(sched_queues_take_turns, start_one),
         TEST(sched_overflow_gets_its_turns, start_one),
         TEST(sched_looks_at_timers_after_a_used_up_budget, start_one),
+        TEST(sched_does_not_queue_visitors_behind_hogs, start_one),
         TEST(sched_posts_run_once_at_home_in_order, start_two),
         TEST(sched_post_fails_without_memory, start_one),
         cmocka_unit_test(sched_stop_runs_what_was_posted),
