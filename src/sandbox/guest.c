@@ -279,6 +279,9 @@ static void set_time(struct rusm__body *body, struct limits limits, bool is_requ
     body->unit = (void *)(body->calls + guest->component->sandbox->calls_bytes);
     body->unit->cpu_ns = limits.cpu_ns;
     body->unit->wall_ns = limits.wall_ns;
+    body->unit->is_request = is_request;
+    if (is_request && limits.wall_ns)
+        body->unit->end_ns = rusm__clock_ns() + limits.wall_ns;
     guest->has_units = !is_request && guest->component->kind == RUSM__COMPONENT_ACTOR;
 }
 

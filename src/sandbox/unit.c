@@ -17,7 +17,8 @@
 static void begin(struct rusm__unit *unit, uint64_t now, bool at_tick) {
     unit->state = RUSM__UNIT_COUNTED;
     unit->used_ns = 0;
-    unit->end_ns = now + unit->wall_ns;
+    if (!unit->is_request)
+        unit->end_ns = now + unit->wall_ns;
     if (at_tick && unit->cpu_ns)
         unit->base_ns = rusm__clock_thread_cpu_ns();
 }

@@ -11,11 +11,12 @@
  *        │  └──────────────────┐                           │ waits for a message
  *        └── looked at ──► COUNTED ────────────────────────┘
  *
- * Nothing is read from a clock where a unit begins. A unit is looked at when a tick of the clock
- * thread interrupts the guest, and when the guest waits in the middle of it; its time counts from
- * the first look. So a unit that is over before that costs two stores, a limit is never met early,
- * and what a unit may gain is less than the time between two ticks. CPU time is read where ticks
- * are; a step that meets none counts by its length, which is short.
+ * Nothing is read from a clock where a unit begins, but for the deadline of a request, which counts
+ * from its spawn however long it waits for its first turn. A unit is looked at when a tick of the
+ * clock thread interrupts the guest, and when the guest waits in the middle of it; its time counts
+ * from the first look. So a unit that is over before that costs two stores, a limit is never met
+ * early, and what a unit may gain is less than the time between two ticks. CPU time is read where
+ * ticks are; a step that meets none counts by its length, which is short.
  *
  * Who waits longer than its deadline is woken by the one timer that a process has
  * (rusm_proc_wake_at). It is set when the guest waits in the middle of a unit and is not taken
@@ -42,11 +43,12 @@ struct rusm__unit {
     uint64_t used_ns;  /* CPU time of the unit up to base_ns */
     uint64_t base_ns;  /* the thread's CPU clock at the last tick of this step; 0: none was yet */
     uint64_t step_ns;  /* when this step began, if the unit was COUNTED then */
-    uint64_t end_ns;   /* its deadline, COUNTED only */
+    uint64_t end_ns;   /* its deadline, COUNTED only; of a request always */
     uint64_t poll_ns;  /* when a host call wants to be asked again; 0: it does not */
     uint64_t armed_ns; /* what the timer of the process was last set to */
     uint8_t state;     /* enum rusm__unit_state */
     uint8_t over;      /* enum rusm__overtime; once set it stays */
+    bool is_request;   /* its one unit began when it was spawned */
 };
 
 /* A step begins. True: its time is up. */

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Units of work: what ends a guest that takes too long, and what does not. Limits that are to be
  * met are short; those that must not be met are far from what a busy machine takes. */
+#include "sandbox/unit.h"
 #include "unit/hostcall/world.h"
 
 #define FAR_MS 600000u /* nobody waits for it */
+#define FAR_NS (FAR_MS * RUSM__MS)
 
 /* Spawned as the handler of a request, for which the whole life is one unit. */
 static rusm_pid start_request(struct world *w, struct rusm__component *component) {
@@ -50,6 +52,18 @@ static void a_deadline_ends_whoever_spins(void **state) {
     expect_all_end(w, "deadline: a unit of work was not done after 20 ms (`deadline-ms` under "
                       "[capabilities.test])");
     world_expect_log(w, "crashed: deadline: ");
+}
+
+/* However late its first turn is. What is no request has its whole time from there. */
+static void a_deadline_counts_from_the_spawn_of_a_request(void **state) {
+    struct rusm__unit request = {.wall_ns = FAR_NS, .end_ns = 1, .is_request = true};
+    struct rusm__unit service = {.wall_ns = FAR_NS, .end_ns = 1};
+    (void)state;
+    assert_false(rusm__unit_look(&request, true));
+    assert_true(rusm__unit_look(&request, true));
+    assert_int_equal(request.over, RUSM__OVERTIME_DEADLINE);
+    assert_false(rusm__unit_look(&service, true));
+    assert_false(rusm__unit_look(&service, true));
 }
 
 /* An hour, in a call of WASI. */
@@ -192,6 +206,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         world_test(cpu_time_ends_whoever_spins),
         world_test(a_deadline_ends_whoever_spins),
+        cmocka_unit_test(a_deadline_counts_from_the_spawn_of_a_request),
         world_test(a_deadline_ends_a_sleep_in_wasi),
         world_test(a_deadline_ends_a_request_that_waits_for_mail),
         world_test(a_deadline_ends_a_wait_in_the_middle_of_a_unit),
