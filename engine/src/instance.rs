@@ -166,7 +166,9 @@ impl Shared {
     }
 
     fn leave_reactor(&self) {
-        drop(self.entered.take());
+        if self.needs_reactor.get() {
+            drop(self.entered.take());
+        }
     }
 
     fn may_grow(&self, kind: u32, current: usize, desired: usize) -> bool {
@@ -488,12 +490,14 @@ impl Instance {
     where
         F: Future<Output = Result<Next, Failed>>,
     {
+        let outer = resident::noted_guest();
         let resumed = catch_unwind(AssertUnwindSafe(|| {
             if self.outcome.is_none() {
                 self.step::<F>();
             }
             self.answer()
         }));
+        resident::note_guest(outer);
         resumed.unwrap_or(TRAPPED)
     }
 

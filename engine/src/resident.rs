@@ -54,6 +54,11 @@ pub fn note_guest(moved: bool) {
     MOVED.set(moved);
 }
 
+/// What was noted last. Whoever runs a guest in the middle of another one's call restores it.
+pub fn noted_guest() -> bool {
+    MOVED.get()
+}
+
 /// What the kernel says of the page faults of the calling thread, if it may be asked.
 fn faults() -> Option<u64> {
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();

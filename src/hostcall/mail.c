@@ -162,13 +162,19 @@ static uint32_t wait_for_mail(struct rusm__guest *guest) {
     return RUSM__CALL_PENDING;
 }
 
+/* PENDING: it waits; whom it woke before may have run meanwhile. */
+static uint32_t rest(struct rusm__guest *guest, struct rusm__bytes *out) {
+    rusm__guest_rests(guest);
+    return rusm__guest_lend_turn(guest) ? take_mail(guest, out) : RUSM__CALL_PENDING;
+}
+
 uint32_t rusm__actor_receive_poll(struct rusm__guest *guest, struct rusm__bytes *out_message) {
     uint32_t answer = take_mail(guest, out_message);
     if (answer == RUSM__CALL_PENDING)
         answer = wait_for_mail(guest);
-    if (answer == RUSM__CALL_PENDING) {
-        rusm__guest_rests(guest);
-    } else {
+    if (answer == RUSM__CALL_PENDING)
+        answer = rest(guest, out_message);
+    if (answer != RUSM__CALL_PENDING) {
         rusm__guest_received(guest, answer == RUSM__CALL_OK);
         forget_wake(guest);
     }

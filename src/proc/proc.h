@@ -25,6 +25,13 @@ bool rusm__proc_is_doomed(const rusm_proc *self);
 bool rusm__guests_kill(rusm_runtime *rt, rusm_pid pid);
 size_t rusm__guests_kill_tag(rusm_runtime *rt, const char *tag, size_t len);
 
+/* For a step that is about to wait: run here, inside of it, the process that it has just woken, if
+ * its body has these ops and `suits` says yes. True: it ran, and self may have got what it waits
+ * for. It saves both the way through the scheduler. One level deep; the inner step never answers
+ * RUSM_STEP_EXIT, because a process ends on its scheduler's own stack, with no other under way. */
+bool rusm__proc_run_woken(rusm_proc *self, const rusm_body_ops *ops,
+                          bool (*suits)(const void *body));
+
 /* True when the scheduler has other work waiting, so a body in mid-run should yield. */
 bool rusm__proc_should_yield(const rusm_proc *self);
 

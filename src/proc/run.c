@@ -2,6 +2,7 @@
 /* One turn of a process: take what arrived, step, then wait, queue again, or end. */
 #include <stdio.h>
 
+#include "base/assert.h"
 #include "base/log.h"
 #include "proc/proc_impl.h"
 
@@ -57,7 +58,8 @@ static rusm_step unwind(rusm_proc *self) {
     return result == RUSM_STEP_EXIT ? RUSM_STEP_EXIT : RUSM_STEP_AGAIN;
 }
 
-static rusm_step step(rusm_proc *self) {
+/* Inlined: bodies switch stacks, and after that no return is predicted. */
+static inline __attribute__((always_inline)) rusm_step step(rusm_proc *self) {
     self->budget = RUSM__TURN_BUDGET;
     if (self->doomed) {
         return unwind(self);
@@ -81,11 +83,8 @@ static bool park(rusm_proc *self) {
     return !rusm__mailbox_unpark(&self->mailbox);
 }
 
-void rusm__proc_run(struct rusm__sched *sched, struct rusm__task *task) {
-    rusm_proc *self = (rusm_proc *)task;
-    struct rusm__proc_local *local = rusm__sched_local(sched);
-    rusm_runtime *rt = rusm__sched_runtime(sched);
-    /* relaxed and release: for the watchdog (look_at in watchdog.c) */
+/* A turn begins. relaxed and release: for the watchdog (look_at in watchdog.c) */
+static void begin(struct rusm__proc_local *local, rusm_proc *self) {
     atomic_store_explicit(&local->steps,
                           atomic_load_explicit(&local->steps, memory_order_relaxed) + 1,
                           memory_order_relaxed);
@@ -95,6 +94,23 @@ void rusm__proc_run(struct rusm__sched *sched, struct rusm__task *task) {
     if (events) {
         obey(self, events);
     }
+}
+
+/* A turn is over, and the process is not. */
+static void wait_or_queue(struct rusm__sched *sched, rusm_proc *self, rusm_step result) {
+    if (result == RUSM_STEP_AGAIN) {
+        rusm__sched_look_soon(sched);
+    }
+    /* Doomed: an exit signal was found by rusm_proc_receive, in mid-step. */
+    if (result == RUSM_STEP_AGAIN || self->doomed || !park(self)) {
+        rusm__sched_ready(rusm__sched_runtime(sched), &self->task, RUSM__READY_TAIL);
+    }
+}
+
+void rusm__proc_run(struct rusm__sched *sched, struct rusm__task *task) {
+    rusm_proc *self = (rusm_proc *)task;
+    struct rusm__proc_local *local = rusm__sched_local(sched);
+    begin(local, self);
     rusm_step result = step(self);
     if (result == RUSM_STEP_EXIT) {
         /* acquire: as in rusm__proc_is_doomed. A kill that came during the step stays a kill. */
@@ -104,11 +120,22 @@ void rusm__proc_run(struct rusm__sched *sched, struct rusm__task *task) {
         return;
     }
     atomic_store_explicit(&local->running, NULL, memory_order_release);
-    if (result == RUSM_STEP_AGAIN) {
-        rusm__sched_look_soon(sched);
+    wait_or_queue(sched, self, result);
+}
+
+bool rusm__proc_run_woken(rusm_proc *self, const rusm_body_ops *ops,
+                          bool (*suits)(const void *body)) {
+    struct rusm__sched *sched = rusm__sched_current();
+    struct rusm__proc_local *local = rusm__sched_local(sched);
+    rusm_proc *woken = (rusm_proc *)rusm__sched_woken(sched);
+    if (!woken || woken->ops != ops || woken->doomed || !suits(woken->body)) {
+        return false;
     }
-    /* Doomed: an exit signal was found by rusm_proc_receive, in mid-step. */
-    if (result == RUSM_STEP_AGAIN || self->doomed || !park(self)) {
-        rusm__sched_ready(rt, task, RUSM__READY_TAIL);
-    }
+    rusm__sched_take_woken(sched);
+    begin(local, woken);
+    rusm_step result = woken->doomed ? RUSM_STEP_AGAIN : step(woken);
+    RUSM_CHECK(result != RUSM_STEP_EXIT);
+    atomic_store_explicit(&local->running, self, memory_order_release);
+    wait_or_queue(sched, woken, result);
+    return true;
 }

@@ -95,6 +95,10 @@ static bool work_off_stack(struct rusm__body *body, rusm_proc *self, rusm_step *
     *out_step = RUSM_STEP_WAIT;
     if (!work)
         return false;
+    if (body->has_lent_turn) { /* there is a guest's stack below */
+        *out_step = RUSM_STEP_AGAIN;
+        return false;
+    }
     body->guest.off_stack = NULL;
     if (!work(&body->guest))
         return false;
@@ -126,11 +130,13 @@ static rusm_step cut_off(struct rusm__body *body, rusm_proc *self) {
     return RUSM_STEP_EXIT;
 }
 
-/* The guest does not run, and its unit may not be over. */
+/* The guest does not run, and its unit may not be over. On a lent turn it does not end. */
 static rusm_step pause_unit(struct rusm__body *body, rusm_proc *self, rusm_step step) {
     if (rusm__unit_look(body->unit, false))
-        return cut_off(body, self);
+        return body->has_lent_turn ? RUSM_STEP_AGAIN : cut_off(body, self);
     if (step == RUSM_STEP_WAIT && rusm__unit_arm(body->unit, self) < 0) {
+        if (body->has_lent_turn)
+            return RUSM_STEP_AGAIN;
         rusm__crash_no_memory(self, "the deadline of a wait");
         return RUSM_STEP_EXIT;
     }
@@ -148,17 +154,25 @@ static rusm_step hold_up(struct rusm__body *body, rusm_proc *self, int outcome) 
     return body->unit ? pause_unit(body, self, RUSM_STEP_WAIT) : RUSM_STEP_WAIT;
 }
 
+/* On a lent turn it ends in the next one, its own. */
 static rusm_step finish(struct rusm__body *body, rusm_proc *self, int outcome) {
+    if (body->has_lent_turn) {
+        body->returned = (uint8_t)outcome;
+        return RUSM_STEP_AGAIN;
+    }
     rusm__crash_settle(body, self, outcome);
     return RUSM_STEP_EXIT;
 }
 
+/* What a lent turn left to be done comes first. */
 static rusm_step run(struct rusm__body *body, rusm_proc *self) {
-    rusm_step step;
-    int outcome;
-    do {
+    rusm_step step = RUSM_STEP_WAIT;
+    int outcome = RUSM_ENGINE_PENDING;
+    bool goes_on = !body->guest.off_stack || work_off_stack(body, self, &step);
+    while (goes_on) {
         outcome = rusm_engine_resume(body->instance);
-    } while (outcome == RUSM_ENGINE_PENDING && work_off_stack(body, self, &step));
+        goes_on = outcome == RUSM_ENGINE_PENDING && work_off_stack(body, self, &step);
+    }
     if (outcome == RUSM_ENGINE_PENDING)
         return body->unit ? pause_unit(body, self, step) : step;
     if (outcome != RUSM_ENGINE_TRAPPED && is_blocked(body))
@@ -170,14 +184,17 @@ static rusm_step run(struct rusm__body *body, rusm_proc *self) {
     return finish(body, self, outcome);
 }
 
-/* The lane is looked up once: a process does not change schedulers within a step. */
+/* The lane is looked up once: a process does not change schedulers within a step. On a lent turn
+ * the clock knows already that a guest runs. */
 static rusm_step body_step(rusm_proc *self, void *memory) {
     struct rusm__body *body = memory;
     struct rusm__sandbox *sandbox = body->guest.component->sandbox;
     struct rusm__lane *lane = rusm__sandbox_lane(sandbox);
     rusm_step step = RUSM_STEP_EXIT;
     body->guest.proc = self;
-    rusm__ticker_enter(&sandbox->ticker, lane);
+    body->has_lent_turn = lane->is_lent;
+    if (!lane->is_lent)
+        rusm__ticker_enter(&sandbox->ticker, lane);
     body->slice = rusm__ticker_now(&sandbox->ticker);
     if (body->unit && rusm__unit_enter(body->unit))
         step = cut_off(body, self);
@@ -191,7 +208,9 @@ static rusm_step body_step(rusm_proc *self, void *memory) {
         rusm__crash_no_memory(self, "an instance");
     if (step == RUSM_STEP_EXIT)
         end(body);
-    rusm__ticker_leave(lane);
+    if (!lane->is_lent)
+        rusm__ticker_leave(lane);
+    body->has_lent_turn = false;
     body->guest.proc = NULL;
     return step;
 }
@@ -239,6 +258,27 @@ static const rusm_body_ops body_ops = {
     .unwind = body_unwind,
     .drop = body_drop,
 };
+
+/* ---- lending a turn ---- */
+
+/* It waits in the middle of its life: what begins or ends one needs more stack and more time. */
+static bool suits(const void *memory) {
+    const struct rusm__body *body = memory;
+    return body->instance && !is_end(body->returned) && !(body->unit && body->unit->over);
+}
+
+/* Not in the middle of a unit, which would pay for the other one's time. */
+bool rusm__guest_lend_turn(struct rusm__guest *guest) {
+    struct rusm__body *body = rusm__body_of(guest);
+    struct rusm__lane *lane = rusm__sandbox_lane(guest->component->sandbox);
+    if (lane->is_lent || (body->unit && !guest->has_units))
+        return false;
+    lane->is_lent = true;
+    bool has_run = rusm__proc_run_woken(guest->proc, &body_ops, suits);
+    lane->is_lent = false;
+    lane->lends += has_run;
+    return has_run;
+}
 
 /* ---- spawn ---- */
 
@@ -377,7 +417,8 @@ enum rusm__tick rusm__guest_tick(struct rusm__guest *guest) {
         guest->trap_text = "its time is up";
         return RUSM__TICK_STOP;
     }
-    if (guest->blocked)
+    /* Who lent its turn waits for it to be over. */
+    if (guest->blocked || body->has_lent_turn)
         return RUSM__TICK_YIELD;
     return rusm__proc_should_yield(guest->proc) ? RUSM__TICK_YIELD : RUSM__TICK_CONTINUE;
 }

@@ -295,6 +295,12 @@ static inline void rusm__guest_received(struct rusm__guest *guest, bool mail) {
         rusm__unit_receive(guest, mail);
 }
 
+/* The guest is about to wait for a message: the guest that it has just woken, if there is one, has
+ * its turn right here, on top of this call. True: look into the mailbox once more. A process that
+ * asks another one and waits for the answer then leaves its own stack no more than that one does.
+ */
+bool rusm__guest_lend_turn(struct rusm__guest *guest);
+
 /* The poll that answers PENDING wants to be called again at this time at the latest; UINT64_MAX
  * takes it back. Use this and not rusm_proc_wake_at, whose one timer the guest's deadline shares.
  * RUSM_ENOMEM. */

@@ -92,6 +92,7 @@ struct rusm__body {
     uint8_t unwinds;             /* resumes since it was told to stop */
     bool announced;
     bool ended;
+    bool has_lent_turn; /* this step is inside of another guest's (rusm__guest_lend_turn) */
     _Alignas(uint64_t) unsigned char calls[];
 };
 

@@ -6,7 +6,8 @@
  * others gets its own before they are back; then what is queued here, oldest first; then what
  * other threads sent; then the event loop; then other schedulers' work; then sleep. Inbox, timers
  * and the event loop are also looked at after every few runs, so nothing starves behind a busy
- * queue. */
+ * queue; then the oldest that other threads sent takes the lane if it is free. A running task may
+ * run what is in the lane inside of its own turn (rusm__sched_woken). */
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -39,6 +40,17 @@ static void look_around(struct rusm__sched *sched) {
 
 void rusm__sched_look_soon(struct rusm__sched *sched) {
     sched->runs = LOOK_EVERY;
+}
+
+struct rusm__task *rusm__sched_woken(const struct rusm__sched *sched) {
+    bool looks_first = sched->runs + 1 >= LOOK_EVERY || sched->lane_runs >= LANE_LIMIT;
+    return looks_first ? NULL : sched->lane;
+}
+
+void rusm__sched_take_woken(struct rusm__sched *sched) {
+    sched->lane = NULL;
+    sched->lane_runs++;
+    sched->runs++;
 }
 
 /* Nobody waits: no need to offer it to others. */

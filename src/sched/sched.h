@@ -68,6 +68,10 @@ struct rusm__random *rusm__sched_random(struct rusm__sched *sched);
 void rusm__sched_join_readers(struct rusm__sched *sched);
 /* Something else waits to run here, or it is time to look at the event loop. */
 bool rusm__sched_has_work(struct rusm__sched *sched);
+/* What the running task woke last and may run inside of its own turn; NULL: nothing, or it is time
+ * for this scheduler to look around first. Whoever runs it calls take_woken before. */
+struct rusm__task *rusm__sched_woken(const struct rusm__sched *sched);
+void rusm__sched_take_woken(struct rusm__sched *sched);
 /* The running task has used up its budget: timers, the inbox and the event loop may be overdue. */
 void rusm__sched_look_soon(struct rusm__sched *sched);
 

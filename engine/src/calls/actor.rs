@@ -348,7 +348,9 @@ fn poll_polled(context: &Context<'_>) -> Poll<Result<Option<HostBytes>, Stop>> {
 }
 
 /// Ask C whether something has come. No waker is registered: C resumes when it is worth asking
-/// again.
+/// again. Inlined: while C is called here the stack is switched, and after that no return is
+/// predicted.
+#[inline(always)]
 pub(super) fn poll_receive(shared: SharedRef) -> Poll<Result<Option<HostBytes>, Stop>> {
     if let Err(stop) = shared.check_stop() {
         return Poll::Ready(Err(stop));

@@ -76,6 +76,7 @@ enum Answer {
     Pending,
 }
 
+#[inline]
 fn answer(shared: &Shared, code: u32, call: &str) -> Result<Answer, Stop> {
     match code {
         CALL_OK => Ok(Answer::Ok),
