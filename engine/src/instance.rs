@@ -269,7 +269,8 @@ fn tick(store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
         TICK_CONTINUE => Ok(UpdateDeadline::Continue(TICKS)),
         TICK_YIELD => {
             shared.wake.set_yielding(true);
-            Ok(UpdateDeadline::Yield(TICKS))
+            // From when it is resumed. At once, because C may have told it to stop meanwhile.
+            Ok(UpdateDeadline::Yield(0))
         }
         TICK_STOP => Err(Stop::Stopped(shared.trap_text()).into()),
         other => Err(Stop::Broken(format!("host->tick answered {other}")).into()),

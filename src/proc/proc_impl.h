@@ -74,8 +74,9 @@ struct rusm_proc {
     bool for_guests;   /* RUSM__SPAWN_FOR_GUESTS; likewise */
     bool doomed;       /* to end: `exit_kind` and `exit_reason` say why */
     uint8_t exit_kind;
-    uint16_t unwinds; /* turns that it had since it was told to end */
-    int16_t budget;   /* what is left of this turn, see RUSM__TURN_BUDGET; 0 or less: nothing */
+    _Atomic bool is_due_at_wake; /* rusm__proc_due_at; read by whoever the timer rings for */
+    uint16_t unwinds;            /* turns that it had since it was told to end */
+    int16_t budget; /* what is left of this turn, see RUSM__TURN_BUDGET; 0 or less: nothing */
     struct rusm__reason *exit_reason;
     uint64_t call_ref; /* the call whose reply is awaited, 0 = none or accepted */
     union {
@@ -162,6 +163,8 @@ void rusm__count_displaced(rusm_runtime *rt, uint64_t messages); /* also among t
 RUSM_MUST_USE int rusm__proc_spawn(rusm_runtime *rt, const rusm_body_ops *ops, void *body,
                                    const rusm_spawn_options *opts, rusm_pid *out_pid);
 
+/* pid.c: the process' own timer rings, on the scheduler that it belongs to. */
+void rusm__proc_ring(rusm_runtime *rt, rusm_pid pid);
 void rusm__proc_run(struct rusm__sched *sched, struct rusm__task *task); /* run.c */
 void rusm__proc_finish(rusm_proc *self);                                 /* exit.c */
 /* The first reason stays. Takes reason. */

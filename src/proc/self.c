@@ -118,25 +118,43 @@ void rusm_proc_trap_exit(rusm_proc *self, bool trap) {
 
 /* ---- time ---- */
 
-int rusm_proc_wake_at(rusm_proc *self, uint64_t deadline_ns) {
+static void cancel_wake(rusm_proc *self) {
+    if (self->wake_ns != UINT64_MAX) {
+        rusm_timer_cancel(rusm_proc_runtime(self), self->wake_timer);
+        self->wake_ns = UINT64_MAX;
+    }
+}
+
+static int wake_at(rusm_proc *self, uint64_t deadline_ns) {
     /* The same again, and it cannot have fired yet; one that has fired is to fire again. */
     if (deadline_ns == self->wake_ns &&
         (deadline_ns == UINT64_MAX || rusm__clock_ns() < deadline_ns)) {
         return RUSM_OK;
     }
-    rusm_runtime *rt = rusm_proc_runtime(self);
-    if (self->wake_ns != UINT64_MAX) {
-        rusm_timer_cancel(rt, self->wake_timer);
-        self->wake_ns = UINT64_MAX;
-    }
+    cancel_wake(self);
     if (deadline_ns == UINT64_MAX) {
         return RUSM_OK;
     }
-    int status = rusm__timer_wake(rt, deadline_ns, self->pid, &self->wake_timer);
+    int status =
+        rusm__timer_wake(rusm_proc_runtime(self), deadline_ns, self->pid, &self->wake_timer);
     if (status == RUSM_OK) {
         self->wake_ns = deadline_ns;
     }
     return status;
+}
+
+int rusm_proc_wake_at(rusm_proc *self, uint64_t deadline_ns) {
+    atomic_store_explicit(&self->is_due_at_wake, false, memory_order_relaxed);
+    return wake_at(self, deadline_ns);
+}
+
+/* Who has moved takes its timer along. */
+int rusm__proc_due_at(rusm_proc *self, uint64_t deadline_ns) {
+    if (!rusm__timer_is_here(rusm_proc_runtime(self), self->wake_timer)) {
+        cancel_wake(self);
+    }
+    atomic_store_explicit(&self->is_due_at_wake, true, memory_order_relaxed);
+    return wake_at(self, deadline_ns);
 }
 
 /* ---- words ---- */

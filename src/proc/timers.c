@@ -294,6 +294,10 @@ static bool is_owner(const rusm_runtime *rt, uint8_t owner) {
     return here && owner == rusm__sched_index(here);
 }
 
+bool rusm__timer_is_here(const rusm_runtime *rt, rusm_timer id) {
+    return is_owner(rt, (uint8_t)id);
+}
+
 bool rusm_timer_cancel(rusm_runtime *rt, rusm_timer id) {
     uint8_t owner = (uint8_t)id;
     struct rusm__timer_slab *slab = slab_of(rt, owner);
@@ -316,7 +320,7 @@ static void deliver(rusm_runtime *rt, const struct rusm__timer_cargo *cargo) {
     rusm_pid to = cargo->to_name ? rusm_name_whereis(rt, cargo->to.name->text, cargo->to.name->len)
                                  : cargo->to.pid;
     if (!cargo->msg) {
-        rusm__proc_wake(rt, to);
+        rusm__proc_ring(rt, to);
     } else if (rusm__msg_deliver(rt, to, cargo->msg) != RUSM_OK) {
         rusm_msg_free(cargo->msg); /* dead, or refused and counted */
     }

@@ -75,6 +75,8 @@ struct rusm__timer_slab {
 void rusm__timer_slab_fini(struct rusm__timer_slab *slab);
 
 /* A timer without a message: wakes `to`. On a scheduler. RUSM_ENOMEM. */
+/* Does it ring on the calling scheduler? */
+bool rusm__timer_is_here(const rusm_runtime *rt, rusm_timer id);
 int rusm__timer_wake(rusm_runtime *rt, uint64_t deadline_ns, rusm_pid to, rusm_timer *out_timer);
 
 /* Scheduler hook: the node is due. */

@@ -132,7 +132,7 @@ static rusm_step cut_off(struct rusm__body *body, rusm_proc *self) {
 
 /* The guest does not run, and its unit may not be over. On a lent turn it does not end. */
 static rusm_step pause_unit(struct rusm__body *body, rusm_proc *self, rusm_step step) {
-    if (rusm__unit_look(body->unit, false))
+    if (rusm__unit_look(body->unit))
         return body->has_lent_turn ? RUSM_STEP_AGAIN : cut_off(body, self);
     if (step == RUSM_STEP_WAIT && rusm__unit_arm(body->unit, self) < 0) {
         if (body->has_lent_turn)
@@ -413,7 +413,7 @@ enum rusm__tick rusm__guest_tick(struct rusm__guest *guest) {
     /* An epoch that passed while the guest was not running is no tick of this slice. */
     if (rusm__ticker_now(&guest->component->sandbox->ticker) == body->slice)
         return RUSM__TICK_CONTINUE;
-    if (body->unit && rusm__unit_look(body->unit, true)) {
+    if (body->unit && rusm__unit_tick(body->unit, guest->proc)) {
         guest->trap_text = "its time is up";
         return RUSM__TICK_STOP;
     }

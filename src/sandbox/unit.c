@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/number.h"
+#include "proc/proc.h"
 #include "sandbox/reason.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/sandbox_impl.h"
@@ -51,7 +52,7 @@ bool rusm__unit_enter(struct rusm__unit *unit) {
     return unit->over;
 }
 
-bool rusm__unit_look(struct rusm__unit *unit, bool at_tick) {
+static bool look(struct rusm__unit *unit, bool at_tick) {
     if (unit->state == RUSM__UNIT_RESTING)
         return unit->over;
     uint64_t now = rusm__clock_ns();
@@ -63,6 +64,20 @@ bool rusm__unit_look(struct rusm__unit *unit, bool at_tick) {
         unit->used_ns += used_since(unit, now, at_tick);
     check(unit, now);
     return unit->over;
+}
+
+bool rusm__unit_look(struct rusm__unit *unit) {
+    return look(unit, false);
+}
+
+bool rusm__unit_tick(struct rusm__unit *unit, rusm_proc *self) {
+    if (look(unit, true))
+        return true;
+    /* Without memory for the timer its turn comes as ever. */
+    if (unit->state == RUSM__UNIT_COUNTED && unit->wall_ns &&
+        rusm__proc_due_at(self, unit->end_ns) == RUSM_OK)
+        unit->armed_ns = unit->end_ns;
+    return false;
 }
 
 /* ---- waiting ---- */

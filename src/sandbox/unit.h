@@ -53,8 +53,11 @@ struct rusm__unit {
 
 /* A step begins. True: its time is up. */
 bool rusm__unit_enter(struct rusm__unit *unit);
-/* At a tick, and when the step is over and the guest is not. True: its time is up. */
-bool rusm__unit_look(struct rusm__unit *unit, bool at_tick);
+/* When the step is over and the guest is not. True: its time is up. */
+bool rusm__unit_look(struct rusm__unit *unit);
+/* At a tick. True: its time is up. If the tick ends its turn, its deadline will not wait for the
+ * next one: it is due then (rusm__proc_due_at), however many others spin. */
+bool rusm__unit_tick(struct rusm__unit *unit, rusm_proc *self);
 /* The guest waits: let it be woken in time. RUSM_ENOMEM. */
 RUSM_MUST_USE int rusm__unit_arm(struct rusm__unit *unit, rusm_proc *self);
 

@@ -3,11 +3,11 @@
  *
  * Order of work: the fast lane, but at most LANE_LIMIT times in a row: then whoever is in it goes
  * behind all that is queued, so processes that wake each other share one turn, and each of the
- * others gets its own before they are back; then what is queued here, oldest first; then what
- * other threads sent; then the event loop; then other schedulers' work; then sleep. Inbox, timers
- * and the event loop are also looked at after every few runs, so nothing starves behind a busy
- * queue; then the oldest that other threads sent takes the lane if it is free. A running task may
- * run what is in the lane inside of its own turn (rusm__sched_woken). */
+ * others gets its own before they are back; then what is urgent; then what is queued here, oldest
+ * first; then what other threads sent; then the event loop; then other schedulers' work; then
+ * sleep. Inbox, timers and the event loop are also looked at after every few runs, so nothing
+ * starves behind a busy queue; then the oldest that other threads sent takes the lane if it is
+ * free. A running task may run what is in the lane inside of its own turn (rusm__sched_woken). */
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -75,7 +75,10 @@ static struct rusm__task *from_lane(struct rusm__sched *sched) {
 }
 
 static struct rusm__task *from_queues(struct rusm__sched *sched) {
-    struct rusm__task *task = rusm__run_queue_next(&sched->queue);
+    struct rusm__task *task = rusm__task_list_pop(&sched->urgent);
+    if (!task) {
+        task = rusm__run_queue_next(&sched->queue);
+    }
     sched->lane_runs = 0;
     sched->slots += task != NULL;
     return task ? task : from_lane(sched);

@@ -151,6 +151,23 @@ struct rusm__task *rusm__run_queue_next(struct rusm__run_queue *queue) {
     return task ? task : rusm__run_queue_pop_pinned(queue);
 }
 
+/* Once round: only the oldest can be taken, and only the end is free. Thieves may take some of them
+ * meanwhile; then a few are moved twice. */
+bool rusm__run_queue_remove(struct rusm__run_queue *queue, const struct rusm__task *task) {
+    uint32_t count = atomic_load_explicit(&queue->tail, memory_order_relaxed) -
+                     atomic_load_explicit(&queue->head, memory_order_acquire);
+    struct rusm__task *oldest;
+    bool found = false;
+    for (; count > 0 && take(queue, &oldest, 1) == 1; count--) {
+        if (oldest == task) {
+            found = true;
+        } else {
+            rusm__run_queue_push(queue, oldest);
+        }
+    }
+    return found;
+}
+
 /* Thief, whose own ring is empty. */
 static struct rusm__task *steal_overflow(struct rusm__run_queue *to, struct rusm__run_queue *from) {
     struct rusm__task *moved[HALF];

@@ -65,7 +65,7 @@ uint64_t rusm__sched_sleeps(const struct rusm__sched *sched) {
 }
 
 bool rusm__sched_has_work(struct rusm__sched *sched) {
-    return sched->lane || sched->queue.pinned.first ||
+    return sched->lane || sched->urgent.first || sched->queue.pinned.first ||
            rusm__run_queue_has_stealable(&sched->queue) ||
            atomic_load_explicit(&sched->inbox, memory_order_relaxed) ||
            atomic_load_explicit(&sched->posts, memory_order_relaxed) ||
@@ -90,6 +90,14 @@ void rusm__sched_enqueue_local(struct rusm__sched *sched, struct rusm__task *tas
         rusm__run_queue_push(&sched->queue, queued);
         rusm__sched_offer(sched->rt, sched);
     }
+}
+
+bool rusm__sched_hurry(struct rusm__sched *sched, struct rusm__task *task) {
+    bool is_here = rusm__run_queue_remove(&sched->queue, task);
+    if (is_here) {
+        rusm__task_list_push(&sched->urgent, task);
+    }
+    return is_here;
 }
 
 void rusm__sched_notify(struct rusm__sched *sched) {

@@ -72,6 +72,9 @@ bool rusm__sched_has_work(struct rusm__sched *sched);
  * for this scheduler to look around first. Whoever runs it calls take_woken before. */
 struct rusm__task *rusm__sched_woken(const struct rusm__sched *sched);
 void rusm__sched_take_woken(struct rusm__sched *sched);
+/* If the task waits here among those that any scheduler may run, it is the next to run. False: it
+ * does not, or so many wait that it is not looked for. */
+bool rusm__sched_hurry(struct rusm__sched *sched, struct rusm__task *task);
 /* The running task has used up its budget: timers, the inbox and the event loop may be overdue. */
 void rusm__sched_look_soon(struct rusm__sched *sched);
 

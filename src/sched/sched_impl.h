@@ -30,9 +30,10 @@ struct rusm__sched {
     pthread_t thread;
 
     /* Its own thread only. */
-    struct rusm__task *lane; /* the fast lane: what the running task woke last */
-    uint32_t lane_runs;      /* tasks run from the lane in a row */
-    uint32_t runs;           /* since the last look at the clock and the inbox */
+    struct rusm__task *lane;       /* the fast lane: what the running task woke last */
+    uint32_t lane_runs;            /* tasks run from the lane in a row */
+    struct rusm__task_list urgent; /* before the queues; see rusm__sched_hurry */
+    uint32_t runs;                 /* since the last look at the clock and the inbox */
     uint64_t last_poll_ns;
     uint32_t mark;    /* what was queued up to here... */
     uint64_t mark_ns; /* ...was all there at this time */

@@ -482,6 +482,68 @@ static void timer_to_a_name_refuses_bad_names(void **state) {
     assert_true(rusm_timer_cancel(rt, timer));
 }
 
+/* ---- turns that are due ---- */
+
+/* Hogs use up their turns, a millisecond each; the time counts how many began after it had come. */
+struct crowd {
+    uint64_t due_ns;
+    bool is_due; /* the runner asks for its turn, and is not only woken */
+    _Atomic unsigned begun_late;
+    _Atomic bool over;
+};
+
+static rusm_step hog_step(rusm_proc *self, void *body) {
+    struct crowd *crowd = body;
+    (void)self;
+    if (crowd->due_ns && rusm_now_ns() >= crowd->due_ns && !atomic_load(&crowd->over)) {
+        atomic_fetch_add(&crowd->begun_late, 1);
+    }
+    nap_ms(1);
+    return atomic_load(&crowd->over) ? RUSM_STEP_EXIT : RUSM_STEP_AGAIN;
+}
+
+static rusm_step runner_step(rusm_proc *self, void *body) {
+    struct crowd *crowd = body;
+    if (!crowd->due_ns) {
+        crowd->due_ns = rusm_now_ns() + 5000000;
+        assert_int_equal(crowd->is_due ? rusm__proc_due_at(self, crowd->due_ns)
+                                       : rusm_proc_wake_at(self, crowd->due_ns),
+                         RUSM_OK);
+        return RUSM_STEP_AGAIN;
+    }
+    if (rusm_now_ns() < crowd->due_ns) {
+        return RUSM_STEP_AGAIN;
+    }
+    atomic_store(&crowd->over, true);
+    return RUSM_STEP_EXIT;
+}
+
+static unsigned late_hogs(bool is_due) {
+    enum { HOGS = 40 };
+    static const rusm_body_ops hog = {.name = "hog", .step = hog_step};
+    static const rusm_body_ops runner = {.name = "runner", .step = runner_step};
+    static struct crowd crowd;
+    crowd.is_due = is_due;
+    crowd.due_ns = 0;
+    atomic_store(&crowd.begun_late, 0);
+    atomic_store(&crowd.over, false);
+    rusm_pid pid;
+    for (unsigned i = 0; i <= HOGS; i++) {
+        rusm_spawn_options options = {
+            .size = sizeof(options), .ops = i ? &hog : &runner, .body = &crowd};
+        assert_int_equal(rusm_proc_spawn(rt, &options, &pid), RUSM_OK);
+    }
+    WAIT_FOR(rusm_runtime_process_count(rt) == 0);
+    return atomic_load(&crowd.begun_late);
+}
+
+/* The wheel may be two of its milliseconds late; then it is before all others. */
+static void a_turn_that_is_due_overtakes_those_that_wait(void **state) {
+    (void)state;
+    assert_true(late_hogs(true) <= 6);
+    assert_true(late_hogs(false) > 20); /* a wake alone overtakes nobody */
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start_two, stop)
@@ -504,6 +566,8 @@ int main(void) {
         TEST(timer_to_a_name_asks_when_it_fires),
         TEST(timer_to_a_name_can_be_cancelled),
         TEST(timer_to_a_name_refuses_bad_names),
+        cmocka_unit_test_setup_teardown(a_turn_that_is_due_overtakes_those_that_wait, start_one,
+                                        stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -59,11 +59,11 @@ static void a_deadline_counts_from_the_spawn_of_a_request(void **state) {
     struct rusm__unit request = {.wall_ns = FAR_NS, .end_ns = 1, .is_request = true};
     struct rusm__unit service = {.wall_ns = FAR_NS, .end_ns = 1};
     (void)state;
-    assert_false(rusm__unit_look(&request, true));
-    assert_true(rusm__unit_look(&request, true));
+    assert_false(rusm__unit_look(&request));
+    assert_true(rusm__unit_look(&request));
     assert_int_equal(request.over, RUSM__OVERTIME_DEADLINE);
-    assert_false(rusm__unit_look(&service, true));
-    assert_false(rusm__unit_look(&service, true));
+    assert_false(rusm__unit_look(&service));
+    assert_false(rusm__unit_look(&service));
 }
 
 /* An hour, in a call of WASI. */

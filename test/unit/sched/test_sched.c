@@ -360,6 +360,38 @@ static void sched_does_not_queue_visitors_behind_hogs(void **state) {
     assert_true(visit.hogs_until_visit <= 1);
 }
 
+/* Whoever is in a hurry runs before all that wait, and those stay as they were. */
+static struct job hurried[6], *hurried_order[6];
+static unsigned hurried_count;
+
+static void note_order(struct rusm__sched *sched, struct job *self) {
+    (void)sched;
+    hurried_order[hurried_count++] = self;
+}
+
+static void hurry_two(struct rusm__sched *sched, struct job *self) {
+    (void)self;
+    for (unsigned i = 0; i < 6; i++) {
+        hurried[i].run = note_order;
+        ready(&hurried[i].task, RUSM__READY_TAIL);
+    }
+    assert_true(rusm__sched_hurry(sched, &hurried[4].task));
+    assert_true(rusm__sched_hurry(sched, &hurried[2].task));
+    assert_false(rusm__sched_hurry(sched, &hurried[2].task)); /* not there any more */
+    assert_true(rusm__sched_has_work(sched));
+}
+
+static void sched_lets_the_urgent_go_first(void **state) {
+    static const unsigned order[6] = {4, 2, 0, 1, 3, 5};
+    static struct job first = {.run = hurry_two};
+    (void)state;
+    ready(&first.task, RUSM__READY_WAKE);
+    WAIT_FOR(atomic_load(&all_ended) == 7);
+    for (unsigned i = 0; i < 6; i++) {
+        assert_ptr_equal(hurried_order[i], &hurried[order[i]]);
+    }
+}
+
 /* ---- posts ---- */
 
 struct post_log {
@@ -673,6 +705,7 @@ int main(void) {
         TEST(sched_overflow_gets_its_turns, start_one),
         TEST(sched_looks_at_timers_after_a_used_up_budget, start_one),
         TEST(sched_does_not_queue_visitors_behind_hogs, start_one),
+        TEST(sched_lets_the_urgent_go_first, start_one),
         TEST(sched_posts_run_once_at_home_in_order, start_two),
         TEST(sched_post_fails_without_memory, start_one),
         cmocka_unit_test(sched_stop_runs_what_was_posted),
