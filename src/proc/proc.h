@@ -37,6 +37,10 @@ size_t rusm__guests_kill_tag(rusm_runtime *rt, const char *tag, size_t len);
 bool rusm__proc_run_woken(rusm_proc *self, const rusm_body_ops *ops,
                           bool (*suits)(const void *body));
 
+/* From a step on such a turn, which then answers RUSM_STEP_AGAIN: it has not used up its turn but
+ * wants one of its own for the rest, and that is the next one here. */
+void rusm__proc_defer(rusm_proc *self);
+
 /* True when the scheduler has other work waiting, so a body in mid-run should yield. */
 bool rusm__proc_should_yield(const rusm_proc *self);
 

@@ -75,6 +75,7 @@ struct rusm_proc {
     bool doomed;       /* to end: `exit_kind` and `exit_reason` say why */
     uint8_t exit_kind;
     _Atomic bool is_due_at_wake; /* rusm__proc_due_at; read by whoever the timer rings for */
+    bool defers;                 /* rusm__proc_defer; until it is queued */
     uint16_t unwinds;            /* turns that it had since it was told to end */
     int16_t budget; /* what is left of this turn, see RUSM__TURN_BUDGET; 0 or less: nothing */
     struct rusm__reason *exit_reason;

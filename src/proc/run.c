@@ -103,8 +103,14 @@ static void wait_or_queue(struct rusm__sched *sched, rusm_proc *self, rusm_step 
     }
     /* Doomed: an exit signal was found by rusm_proc_receive, in mid-step. */
     if (result == RUSM_STEP_AGAIN || self->doomed || !park(self)) {
-        rusm__sched_ready(rusm__sched_runtime(sched), &self->task, RUSM__READY_TAIL);
+        enum rusm__ready how = self->defers ? RUSM__READY_WAKE : RUSM__READY_TAIL;
+        self->defers = false;
+        rusm__sched_ready(rusm__sched_runtime(sched), &self->task, how);
     }
+}
+
+void rusm__proc_defer(rusm_proc *self) {
+    self->defers = true;
 }
 
 void rusm__proc_run(struct rusm__sched *sched, struct rusm__task *task) {
@@ -133,6 +139,7 @@ bool rusm__proc_run_woken(rusm_proc *self, const rusm_body_ops *ops,
     }
     rusm__sched_take_woken(sched);
     begin(local, woken);
+    woken->defers = woken->doomed; /* its end, too */
     rusm_step result = woken->doomed ? RUSM_STEP_AGAIN : step(woken);
     RUSM_CHECK(result != RUSM_STEP_EXIT);
     atomic_store_explicit(&local->running, self, memory_order_release);

@@ -89,6 +89,12 @@ static bool may_go_on(struct rusm__body *body, rusm_proc *self) {
            !rusm__proc_should_yield(self);
 }
 
+/* On a lent turn: the rest is for its own turn, which comes as soon as the lender's is over. */
+static rusm_step defer(rusm_proc *self) {
+    rusm__proc_defer(self);
+    return RUSM_STEP_AGAIN;
+}
+
 /* What the host call left to do. True: resume now. */
 static bool work_off_stack(struct rusm__body *body, rusm_proc *self, rusm_step *out_step) {
     bool (*work)(struct rusm__guest *) = body->guest.off_stack;
@@ -96,7 +102,7 @@ static bool work_off_stack(struct rusm__body *body, rusm_proc *self, rusm_step *
     if (!work)
         return false;
     if (body->has_lent_turn) { /* there is a guest's stack below */
-        *out_step = RUSM_STEP_AGAIN;
+        *out_step = defer(self);
         return false;
     }
     body->guest.off_stack = NULL;
@@ -120,6 +126,8 @@ static bool is_end(int outcome) {
 
 /* Its unit of work has taken too long. It has no say in this. */
 static rusm_step cut_off(struct rusm__body *body, rusm_proc *self) {
+    if (body->has_lent_turn)
+        return defer(self);
     int outcome = stop(body);
     if (is_end(outcome))
         rusm__crash_settle(body, self, outcome);
@@ -133,10 +141,10 @@ static rusm_step cut_off(struct rusm__body *body, rusm_proc *self) {
 /* The guest does not run, and its unit may not be over. On a lent turn it does not end. */
 static rusm_step pause_unit(struct rusm__body *body, rusm_proc *self, rusm_step step) {
     if (rusm__unit_look(body->unit))
-        return body->has_lent_turn ? RUSM_STEP_AGAIN : cut_off(body, self);
+        return cut_off(body, self);
     if (step == RUSM_STEP_WAIT && rusm__unit_arm(body->unit, self) < 0) {
         if (body->has_lent_turn)
-            return RUSM_STEP_AGAIN;
+            return defer(self);
         rusm__crash_no_memory(self, "the deadline of a wait");
         return RUSM_STEP_EXIT;
     }
@@ -158,7 +166,7 @@ static rusm_step hold_up(struct rusm__body *body, rusm_proc *self, int outcome) 
 static rusm_step finish(struct rusm__body *body, rusm_proc *self, int outcome) {
     if (body->has_lent_turn) {
         body->returned = (uint8_t)outcome;
-        return RUSM_STEP_AGAIN;
+        return defer(self);
     }
     rusm__crash_settle(body, self, outcome);
     return RUSM_STEP_EXIT;
@@ -198,7 +206,7 @@ static rusm_step body_step(rusm_proc *self, void *memory) {
     body->slice = rusm__ticker_now(&sandbox->ticker);
     if (body->unit && rusm__unit_enter(body->unit))
         step = cut_off(body, self);
-    else if (is_blocked(body))
+    else if (body->returned != RUSM_ENGINE_TRAPPED && is_blocked(body))
         step = hold_up(body, self, RUSM_ENGINE_PENDING);
     else if (is_end(body->returned))
         step = finish(body, self, body->returned);
@@ -264,7 +272,8 @@ static const rusm_body_ops body_ops = {
 /* It waits in the middle of its life: what begins or ends one needs more stack and more time. */
 static bool suits(const void *memory) {
     const struct rusm__body *body = memory;
-    return body->instance && !is_end(body->returned) && !(body->unit && body->unit->over);
+    return body->instance && !is_end(body->returned) && !body->guest.off_stack &&
+           !(body->unit && body->unit->over);
 }
 
 /* Not in the middle of a unit, which would pay for the other one's time. */

@@ -251,9 +251,10 @@ struct rusm__guest {
      * set before PENDING is answered; the body runs it after the instance is suspended and resumes
      * at once when it answers true, or waits when it answers false. */
     bool (*off_stack)(struct rusm__guest *guest);
-    /* A call of it is not over although it returned: the body asks this on the scheduler's own
-     * stack before it lets the guest go on or end, and whenever the process is woken, until it
-     * answers false. NULL: nothing holds it up. */
+    /* A call of it is not over although it returned: the body asks this outside of the guest's
+     * stack (maybe on that of one who lent its turn, so with little of it) before it lets the guest
+     * go on or end, and whenever the process is woken, until it answers false. NULL: nothing holds
+     * it up. */
     bool (*blocked)(struct rusm__guest *guest);
     const char *trap_text; /* why the last TRAP; static or owned by `calls` */
     bool has_units;        /* its units of work have a limit, and begin and end with messages */
@@ -298,7 +299,7 @@ static inline void rusm__guest_received(struct rusm__guest *guest, bool mail) {
 /* The guest is about to wait for a message: the guest that it has just woken, if there is one, has
  * its turn right here, on top of this call. True: look into the mailbox once more. A process that
  * asks another one and waits for the answer then leaves its own stack no more than that one does.
- */
+ * There is one sandbox in a runtime: what it lends to is its own. */
 bool rusm__guest_lend_turn(struct rusm__guest *guest);
 
 /* The poll that answers PENDING wants to be called again at this time at the latest; UINT64_MAX

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The loop of a scheduler thread.
  *
- * Order of work: the fast lane, but at most LANE_LIMIT times in a row: then whoever is in it goes
- * behind all that is queued, so processes that wake each other share one turn, and each of the
+ * Order of work: the fast lane, but at most RUSM__LANE_LIMIT times in a row: then whoever is in it
+ * goes behind all that is queued, so processes that wake each other share one turn, and each of the
  * others gets its own before they are back; then what is urgent; then what is queued here, oldest
  * first; then what other threads sent; then the event loop; then other schedulers' work; then
  * sleep. Inbox, timers and the event loop are also looked at after every few runs, so nothing
@@ -15,7 +15,6 @@
 #include "sched/sched_impl.h"
 
 enum {
-    LANE_LIMIT = RUSM__SCALE(32, 4),
     LOOK_EVERY = RUSM__SCALE(16, 4), /* runs between two looks at the clock and the inbox */
     POLL_EVERY_NS = 100000,          /* at most this long between two looks at the event loop */
 };
@@ -43,7 +42,7 @@ void rusm__sched_look_soon(struct rusm__sched *sched) {
 }
 
 struct rusm__task *rusm__sched_woken(const struct rusm__sched *sched) {
-    bool looks_first = sched->runs + 1 >= LOOK_EVERY || sched->lane_runs >= LANE_LIMIT;
+    bool looks_first = sched->runs + 1 >= LOOK_EVERY || sched->lane_runs >= RUSM__LANE_LIMIT;
     return looks_first ? NULL : sched->lane;
 }
 
@@ -66,7 +65,7 @@ static bool end_lane_turn(struct rusm__sched *sched, struct rusm__task *task) {
 
 static struct rusm__task *from_lane(struct rusm__sched *sched) {
     struct rusm__task *task = sched->lane;
-    if (!task || (sched->lane_runs >= LANE_LIMIT && end_lane_turn(sched, task))) {
+    if (!task || (sched->lane_runs >= RUSM__LANE_LIMIT && end_lane_turn(sched, task))) {
         return NULL;
     }
     sched->lane = NULL;
@@ -84,17 +83,22 @@ static struct rusm__task *from_queues(struct rusm__sched *sched) {
     return task ? task : from_lane(sched);
 }
 
+static struct rusm__task *from_here(struct rusm__sched *sched) {
+    struct rusm__task *task = from_lane(sched);
+    return task ? task : from_queues(sched);
+}
+
 /* Nothing queued here: look everywhere else once. */
 static struct rusm__task *from_afar(struct rusm__sched *sched) {
     if (rusm__sched_take_inbox(sched)) {
-        return from_queues(sched);
+        return from_here(sched);
     }
     uint64_t now = rusm__clock_ns();
     rusm__sched_note_delay(sched, now);
     fire_timers(sched, now);
     sched->last_poll_ns = now;
     rusm__loop_poll(&sched->loop);
-    struct rusm__task *task = from_queues(sched);
+    struct rusm__task *task = from_here(sched);
     return task ? task : rusm__sched_steal(sched);
 }
 
@@ -103,10 +107,7 @@ static struct rusm__task *next_task(struct rusm__sched *sched) {
         sched->runs = 0;
         look_around(sched);
     }
-    struct rusm__task *task = from_lane(sched);
-    if (!task) {
-        task = from_queues(sched);
-    }
+    struct rusm__task *task = from_here(sched);
     return task ? task : from_afar(sched);
 }
 

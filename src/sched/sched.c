@@ -9,6 +9,8 @@
 #include "base/mem.h"
 #include "sched/sched_impl.h"
 
+enum { VISIT_LIMIT = RUSM__SCALE(8, 2) }; /* runs from the lane that a visitor begins */
+
 _Thread_local struct rusm__sched *rusm__current_sched;
 
 struct rusm__sched *rusm__sched_current(void) {
@@ -150,7 +152,19 @@ int rusm__sched_post(rusm_runtime *rt, uint32_t index, void (*fn)(void *arg), vo
 
 /* Whoever comes from elsewhere was woken there: the oldest of them is as near as if it had been
  * woken here. Otherwise, with processes here that use up their slices, each message that crosses
- * schedulers would wait for all of these. */
+ * schedulers would wait for all of these. It brings only a few along, so that with something always
+ * on its way those in the queue have at least one turn in VISIT_LIMIT + 1. */
+static void take_in(struct rusm__sched *sched, struct rusm__task *task) {
+    if (sched->lane) {
+        rusm__sched_enqueue_local(sched, task, RUSM__READY_TAIL);
+        return;
+    }
+    rusm__sched_enqueue_local(sched, task, RUSM__READY_WAKE);
+    if (sched->lane_runs < RUSM__LANE_LIMIT - VISIT_LIMIT) {
+        sched->lane_runs = RUSM__LANE_LIMIT - VISIT_LIMIT;
+    }
+}
+
 static bool take_tasks(struct rusm__sched *sched) {
     if (!atomic_load_explicit(&sched->inbox, memory_order_relaxed)) {
         return false;
@@ -166,7 +180,7 @@ static bool take_tasks(struct rusm__sched *sched) {
     }
     while (oldest) {
         struct rusm__task *next = oldest->next;
-        rusm__sched_enqueue_local(sched, oldest, sched->lane ? RUSM__READY_TAIL : RUSM__READY_WAKE);
+        take_in(sched, oldest);
         oldest = next;
     }
     return true;

@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 
+#include "base/scale.h"
 #include "io/loop.h"
 #include "sched/run_queue.h"
 #include "sched/runtime.h"
@@ -15,6 +16,8 @@ struct rusm__post {
     void (*fn)(void *arg);
     void *arg;
 };
+
+enum { RUSM__LANE_LIMIT = RUSM__SCALE(32, 4) };
 
 enum rusm__sched_state {
     RUSM__SCHED_AWAKE = 0,

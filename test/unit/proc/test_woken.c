@@ -8,6 +8,7 @@
 struct inner {
     rusm_pid pid;
     unsigned agains;
+    bool defers; /* says AGAIN not because its turn is used up */
     _Atomic unsigned steps;
 };
 
@@ -17,7 +18,12 @@ static rusm_step inner_step(rusm_proc *self, void *body) {
     while ((msg = rusm_proc_receive(self)) != NULL)
         rusm_msg_free(msg);
     atomic_fetch_add(&inner->steps, 1);
-    return inner->agains && inner->agains-- ? RUSM_STEP_AGAIN : RUSM_STEP_WAIT;
+    if (!inner->agains)
+        return RUSM_STEP_WAIT;
+    inner->agains--;
+    if (inner->defers)
+        rusm__proc_defer(self);
+    return RUSM_STEP_AGAIN;
 }
 
 static const rusm_body_ops inner_ops = {.name = "inner", .step = inner_step};
@@ -147,6 +153,41 @@ static void who_is_not_done_goes_on_in_its_own_turn(void **state) {
     rusm_runtime_stop(outer.rt);
 }
 
+/* How many of those who waited before it ran after it. */
+static _Atomic unsigned overtaken;
+
+static rusm_step crowd_step(rusm_proc *self, void *body) {
+    const struct inner *inner = body;
+    (void)self;
+    atomic_fetch_add(&overtaken, atomic_load(&inner->steps) == 3);
+    return RUSM_STEP_EXIT;
+}
+
+static void ask_who_defers(rusm_proc *self, struct outer *outer) {
+    static const rusm_body_ops ops = {.name = "crowd", .step = crowd_step};
+    for (unsigned i = 0; i < 8; i++)
+        spawn(outer->rt, &ops, &outer->inner);
+    outer->inner.agains = 1;
+    wake(outer);
+    ask(self, outer, &inner_ops, suits);
+}
+
+static unsigned overtaken_by_who(bool defers) {
+    struct outer outer = {.inner.defers = defers};
+    atomic_store(&overtaken, 0);
+    play(&outer, ask_who_defers);
+    WAIT_FOR(rusm_runtime_process_count(outer.rt) == 1);
+    assert_int_equal(outer.runs, 1);
+    rusm_runtime_stop(outer.rt);
+    return atomic_load(&overtaken);
+}
+
+static void who_defers_is_the_next(void **state) {
+    (void)state;
+    assert_int_equal(overtaken_by_who(true), 8);
+    assert_int_equal(overtaken_by_who(false), 0);
+}
+
 static void ask_for_ever(rusm_proc *self, struct outer *outer) {
     for (unsigned i = 0; i < 1000; i++) {
         wake(outer);
@@ -169,6 +210,7 @@ int main(void) {
         cmocka_unit_test(others_have_their_own_turn),
         cmocka_unit_test(nobody_ends_inside),
         cmocka_unit_test(who_is_not_done_goes_on_in_its_own_turn),
+        cmocka_unit_test(who_defers_is_the_next),
         cmocka_unit_test(the_scheduler_gets_its_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -150,6 +150,71 @@ static void who_is_asked_may_read_the_store(void **state) {
     assert_true(lends(w) > 0);
 }
 
+static rusm_pid start_request(struct world *w, struct rusm__component *component) {
+    struct world_start start = {.component = component, .spawn = {.is_request = true}};
+    world_order(w, world_start_order, &start);
+    assert_int_equal(start.code, RUSM_OK);
+    return start.pid;
+}
+
+/* Who is asked waits in the middle of a unit, whose deadline passes as it is woken. */
+static void who_is_asked_may_be_late(void **state) {
+    struct world *w = *state;
+    w->profile.request_deadline_ms = 20;
+    struct rusm__component *late =
+        world_guest(w, "late", RUN("(call $hello)" FOREVER("(call $recv)")));
+    rusm_pid asker = world_run(
+        w, "asker",
+        "(global $other (mut i64) (i64.const 0)) (global $count (mut i32) (i32.const 0))"
+        "(global $n (mut i32) (i32.const 0)) (func $spin (global.set $n (i32.const 0)) (loop "
+        "(global.set $n (i32.add (global.get $n) (i32.const 1)))"
+        " (br_if 0 (i32.lt_u (global.get $n) (i32.const 200000)))))" RUN("(call $hello)" FOREVER(
+            "(call $recv) (global.set $other (i64.load (global.get $ptr)))" TIMES(
+                40, "(call $spin) (call $send (global.get $other) (i32.const 0) (i32.const 0))"
+                    "(drop (call $recv_within (i64.const 1)))"))));
+    for (int i = 0; i < 40; i++) {
+        rusm_pid pid = start_request(w, late);
+        world_send(w, asker, &pid, sizeof(pid));
+        world_expect_crash(w, pid, "deadline: ");
+    }
+    assert_true(lends(w) > 0);
+}
+
+/* It crashes while a send of it waits for room: a crash waits for nobody. */
+static void who_is_asked_may_crash_while_it_sends(void **state) {
+    struct world *w = *state;
+    struct rusm__profile small = world_profile("small");
+    small.mailbox_messages = 2;
+    small.mailbox_policy = RUSM_MAILBOX_BLOCK_SENDER;
+    rusm_pid full =
+        world_start(w, world_guest_with(w, "full", RUN("(drop (call $stream-accept))"), &small));
+    struct rusm__component *other =
+        world_guest(w, "other",
+                    "(global $full (mut i64) (i64.const 0))"
+                    "(func $fill (call $send (global.get $full) (i32.const 0) (i32.const 0)))" RUN(
+                        "(call $recv) (call $recv) (global.set $full (i64.load (global.get $ptr)))"
+                        "(call $recv) (call $fill) (call $fill) (call $fill) unreachable"));
+    struct rusm__component *asker =
+        world_guest(w, "asker",
+                    RUN("(call $recv) (call $recv)"
+                        "(call $send (i64.load (global.get $ptr)) (i32.const 0) (i32.const 0))"
+                        "(drop (call $recv_within (i64.const 1)))"));
+    for (int i = 0; i < 16; i++) {
+        rusm_pid who = world_start(w, other);
+        world_send(w, who, &full, sizeof(full));
+        rusm_pid asks = world_start(w, asker);
+        world_send(w, asks, &who, sizeof(who));
+        int crashes = 0;
+        for (int ends = 0; ends < 2; ends++) {
+            rusm_msg *msg = world_next(w);
+            crashes += rusm_msg_exit_kind(msg) == RUSM_EXIT_CRASHED;
+            rusm_msg_free(msg);
+        }
+        assert_int_equal(crashes, 1);
+    }
+    assert_true(lends(w) > 0);
+}
+
 /* There is stack left for the other one's turn, and for its crash, at every depth. */
 static void at_the_bottom_of_the_stack(void **state) {
     struct world *w = *state;
@@ -177,6 +242,8 @@ int main(void) {
         lend_test(who_lends_may_be_killed),
         lend_test(who_is_asked_may_end_in_every_way),
         lend_test(who_is_asked_may_read_the_store),
+        lend_test(who_is_asked_may_be_late),
+        lend_test(who_is_asked_may_crash_while_it_sends),
         lend_test(at_the_bottom_of_the_stack),
     };
     world_silence();
