@@ -158,7 +158,7 @@ uint64_t bench_rss_peak(void) {
  * kept (src/sandbox/pools.h). */
 static void print_body(const struct bench *bench) {
     if (bench->scenario->wasm) {
-        printf(" body=wasm-%um", bench->memory_mb);
+        printf(" body=wasm-%um%s", bench->memory_mb, bench->limit_ms ? "-limited" : "");
     } else {
         printf(" body=%s", bench->fiber ? "fiber" : "state");
     }
@@ -199,7 +199,7 @@ void bench_report_rate(const struct bench *bench, double operations, struct benc
 static void wrong_use(const char *program) {
     fprintf(stderr,
             "usage: %s [--threads N] [--body state|fiber] [--seconds S] [--size N]\n"
-            "       of guests, instead of --body: --guest FILE... [--memory-mb N]\n"
+            "       of guests, instead of --body: --guest FILE... [--memory-mb N] [--limit-ms N]\n"
             "  N from 1 to 250 threads, S above 0 and up to 3600\n",
             program);
     exit(2);
@@ -222,6 +222,10 @@ static bool parse_wasm(struct bench *bench, const char *program, const char *key
     }
     if (strcmp(key, "--memory-mb") == 0) {
         bench->memory_mb = (uint32_t)number(program, value, 1, 4096);
+        return true;
+    }
+    if (strcmp(key, "--limit-ms") == 0) {
+        bench->limit_ms = (uint32_t)number(program, value, 1, 3600000);
         return true;
     }
     if (strcmp(key, "--guest") != 0 || bench->guest_count == BENCH_GUESTS) {

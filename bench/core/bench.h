@@ -31,10 +31,11 @@ struct bench {
     bool fiber;
     double seconds;
     uint64_t size; /* pairs, live processes: what the scenario says */
-    /* --guest FILE, once or more, and --memory-mb N: for the scenarios of bench/wasm */
+    /* --guest FILE, once or more, --memory-mb N, --limit-ms N: for the scenarios of bench/wasm */
     const char *guests[BENCH_GUESTS];
     uint32_t guest_count;
     uint32_t memory_mb;
+    uint32_t limit_ms; /* of cpu-ms and deadline-ms; 0: none */
     const struct bench_scenario *scenario;
     BENCH_OWN_LINE _Atomic bool stop;
 };
@@ -48,8 +49,8 @@ struct bench_scenario {
 };
 
 /* Parse options, start the runtime, run, stop. Options: --threads N --body state|fiber --seconds S
- * --size N; of guests: --guest FILE (up to BENCH_GUESTS times), --memory-mb N. The value is for
- * main to return. */
+ * --size N; of guests: --guest FILE (up to BENCH_GUESTS times), --memory-mb N, --limit-ms N. The
+ * value is for main to return. */
 int bench_main(int argc, char **argv, const struct bench_scenario *scenario);
 
 /* End the program unless status is RUSM_OK. */

@@ -62,6 +62,8 @@ void wasm_open_with(struct wasm *wasm, struct bench *bench, uint32_t max_instanc
     wasm->profile = (struct rusm__profile){.name = "bench",
                                            .max_memory_bytes = (uint64_t)bench->memory_mb << 20,
                                            .max_message_bytes = 1 << 20,
+                                           .cpu_ms = bench->limit_ms,
+                                           .deadline_ms = bench->limit_ms,
                                            .max_children = 1024,
                                            .max_names = 16,
                                            .max_timers = 16,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What the benches of guests add to bench/core: a small node without manifest and listeners. The
  * sandbox and the host calls are the node's own; the guests come from --guest, their profile is the
- * one that sandboxed components have, with the ceiling of --memory-mb. */
+ * one that sandboxed components have, with the ceiling of --memory-mb and, for --limit-ms, with
+ * limits of time. */
 #ifndef BENCH_WASM_H
 #define BENCH_WASM_H
 
