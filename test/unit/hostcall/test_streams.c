@@ -61,7 +61,7 @@ static void the_seventeenth_chunk_waits(void **state) {
             ONE) ")"
                  "(local.set $i (i32.add (local.get $i) (i32.const 1)))"
                  "(br_if $more (i32.lt_u (local.get $i) (i32.const 16))))" SAY("(local.get $i)")
-                     SAY(WRITE(ONE)) ")" WORDS);
+                     SAY(WRITE(ONE)) "(call $recv))" WORDS); /* its end would come in between */
     tell_pid(w, writer, reader);
     uint64_t sum = 0;
     for (int i = 0; i < 3; i++) { /* opened: 1; accepted: 0; 16 written */
