@@ -152,6 +152,7 @@ static int setup(void **state) {
     if (rusm__kv_open(path, NULL, &arena->store, &error) < 0)
         fail_msg("%s", error.text);
     arena->w = world_open(&(struct world_options){.store = arena->store, .level = RUSM__LOG_ERROR});
+    arena->w->may_lose = true;
     arena->profile = world_profile("hostile");
     arena->profile.process_control = false; /* who may kill others may kill others */
     arena->profile.max_memory_bytes = 16u << 20;
