@@ -55,7 +55,8 @@ void rusm__sched_take_woken(struct rusm__sched *sched) {
 /* Nobody waits: no need to offer it to others. */
 static bool end_lane_turn(struct rusm__sched *sched, struct rusm__task *task) {
     sched->lane_runs = 0;
-    if (!sched->queue.pinned.first && !rusm__run_queue_has_stealable(&sched->queue)) {
+    if (!sched->urgent.first && !sched->queue.pinned.first &&
+        !rusm__run_queue_has_stealable(&sched->queue)) {
         return false;
     }
     sched->lane = NULL;
