@@ -57,20 +57,29 @@ static void who_is_asked_answers_on_the_turn_of_who_asks(void **state) {
     assert_in_range(lends(w), ASKS / 2, ASKS);
 }
 
+/* The asker starts so many, one after the other, asks each once, and hears how it ended. */
+static void expect_ends(struct world *w, int count, const char *reason) {
+    rusm_pid pid =
+        world_run(w, "asker",
+                  ASKER RUN("(local $left i32) (call $hello)"
+                            "(call $recv) (local.set $left (i32.load (global.get $ptr)))"
+                            "(loop (call $start) (call $monitor (global.get $other))"
+                            " (call $recv) (call $ask) (call $say_recv)"
+                            " (local.set $left (i32.sub (local.get $left) (i32.const 1)))"
+                            " (br_if 0 (local.get $left)))"));
+    world_send(w, pid, &count, sizeof(count));
+    for (int i = 0; i < count; i++)
+        expect_down(w, reason);
+    world_expect_end(w, pid, RUSM_EXIT_NORMAL);
+}
+
 /* The answer is the death. It is told, logged and reported as any other. */
 static void who_is_asked_may_crash(void **state) {
     struct world *w = *state;
     world_guest(w, "other",
                 RUN("(call $hello) (call $say_u32 (i32.const 1)) (call $recv) "
                     "unreachable"));
-    rusm_pid pid = world_run(
-        w, "asker",
-        ASKER RUN("(call $hello)" TIMES(24, "(call $start) (call $monitor (global.get $other))"
-                                            "(call $recv) (call $ask) (call $say_recv)")));
-    for (int i = 0; i < CRASHES; i++) {
-        expect_down(w, "crashed");
-    }
-    world_expect_end(w, pid, RUSM_EXIT_NORMAL);
+    expect_ends(w, CRASHES, "crashed");
     world_expect_log(w, "trace  other#");
     assert_int_equal(world_log_count(w, "exit   other#"), CRASHES);
     assert_in_range(lends(w), CRASHES / 2, 4 * CRASHES);
@@ -120,14 +129,7 @@ static void who_is_asked_may_end_in_every_way(void **state) {
     world_guest(w, "other",
                 RUN("(call $hello) (call $say_u32 (i32.const 1)) (call $recv)"
                     "(drop (call $kill (call $own-pid))) (loop (br 0))"));
-    rusm_pid pid = world_run(
-        w, "asker",
-        ASKER RUN("(call $hello)" TIMES(64, "(call $start) (call $monitor (global.get $other))"
-                                            "(call $recv) (call $ask) (call $say_recv)")));
-    for (int i = 0; i < ASKS; i++) {
-        expect_down(w, "killed");
-    }
-    world_expect_end(w, pid, RUSM_EXIT_NORMAL);
+    expect_ends(w, ASKS, "killed");
     assert_in_range(lends(w), ASKS / 2, 4 * ASKS);
 }
 

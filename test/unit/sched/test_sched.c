@@ -282,6 +282,13 @@ struct look {
     _Atomic bool go;
 };
 
+static void use_up_turn(struct rusm__sched *sched, struct job *self) {
+    rusm__sched_look_soon(sched);
+    if (!atomic_load(&over)) {
+        ready(&self->task, RUSM__READY_TAIL);
+    }
+}
+
 static void hog(struct rusm__sched *sched, struct job *self) {
     struct look *look = self->data;
     if (atomic_load(&look->go) && look->node.tick == 0) {
@@ -290,10 +297,7 @@ static void hog(struct rusm__sched *sched, struct job *self) {
     } else if (look->node.tick != 0 && atomic_load(&timers_fired) == 0) {
         look->hogs_until_fired++;
     }
-    rusm__sched_look_soon(sched);
-    if (!atomic_load(&over)) {
-        ready(&self->task, RUSM__READY_TAIL);
-    }
+    use_up_turn(sched, self);
 }
 
 static void sched_looks_at_timers_after_a_used_up_budget(void **state) {
@@ -337,10 +341,7 @@ static void host(struct rusm__sched *sched, struct job *self) {
         assert_int_equal(pthread_create(&thread, NULL, send_visitor, visit), 0);
         pthread_join(thread, NULL);
     }
-    rusm__sched_look_soon(sched);
-    if (!atomic_load(&over)) {
-        ready(&self->task, RUSM__READY_TAIL);
-    }
+    use_up_turn(sched, self);
 }
 
 static void sched_does_not_queue_visitors_behind_hogs(void **state) {
@@ -390,6 +391,26 @@ static void sched_lets_the_urgent_go_first(void **state) {
     for (unsigned i = 0; i < 6; i++) {
         assert_ptr_equal(hurried_order[i], &hurried[order[i]]);
     }
+}
+
+/* Nothing else waits, and still the lane is not all there is. */
+static struct job urgent_one = {.run = do_nothing};
+
+static void hurry_one(struct rusm__sched *sched, struct job *self) {
+    ready(&urgent_one.task, RUSM__READY_TAIL);
+    assert_true(rusm__sched_hurry(sched, &urgent_one.task));
+    ready(&self->partner->task, RUSM__READY_WAKE);
+}
+
+static void sched_lane_does_not_keep_the_urgent_out(void **state) {
+    (void)state;
+    static struct job a = {.run = ping}, b = {.run = ping, .partner = &a},
+                      first = {.run = hurry_one};
+    a.partner = &b;
+    first.partner = &a;
+    ready(&first.task, RUSM__READY_WAKE);
+    WAIT_FOR(atomic_load(&urgent_one.runs) == 1);
+    finish_jobs();
 }
 
 /* ---- posts ---- */
@@ -706,6 +727,7 @@ int main(void) {
         TEST(sched_looks_at_timers_after_a_used_up_budget, start_one),
         TEST(sched_does_not_queue_visitors_behind_hogs, start_one),
         TEST(sched_lets_the_urgent_go_first, start_one),
+        TEST(sched_lane_does_not_keep_the_urgent_out, start_one),
         TEST(sched_posts_run_once_at_home_in_order, start_two),
         TEST(sched_post_fails_without_memory, start_one),
         cmocka_unit_test(sched_stop_runs_what_was_posted),
