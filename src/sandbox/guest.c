@@ -16,12 +16,10 @@
 
 #include "rusm/error.h"
 
-#include "base/clock.h"
 #include "base/mem.h"
 #include "proc/proc.h"
 #include "sandbox/lines.h"
 
-#define TABLE_ELEMENT_BYTES 16u /* the largest kind */
 /* Resumes that a stopped instance gets before it is dropped as it is. */
 #define UNWINDS_MAX 64
 
@@ -38,24 +36,6 @@ static bool start(struct rusm__body *body, rusm_proc *self, struct rusm__lane *l
     announce(body);
     rusm_engine_prepared *prepared = rusm__copies_choose(guest->component, lane);
     return rusm_engine_start(prepared, guest, guest->pid, &body->instance) == RUSM_OK;
-}
-
-/* Room for one guest: a permit, and a large slot where these are fewer than permits. */
-static bool take_permit(struct rusm__component *component, struct rusm__lane *lane, bool by_guest) {
-    struct rusm__sandbox *sandbox = component->sandbox;
-    if (!rusm__permits_take(&sandbox->permits, lane, by_guest))
-        return false;
-    if (!component->is_scarce || rusm__pools_take_large(&sandbox->pools))
-        return true;
-    rusm__permits_give(&sandbox->permits, lane);
-    return false;
-}
-
-static void give_permit(const struct rusm__component *component, struct rusm__lane *lane) {
-    struct rusm__sandbox *sandbox = component->sandbox;
-    if (component->is_scarce)
-        rusm__pools_give_large(&sandbox->pools);
-    rusm__permits_give(&sandbox->permits, lane);
 }
 
 /* Give back all that the guest held. Idempotent. */
@@ -75,7 +55,7 @@ static void end(struct rusm__body *body) {
     rusm__mem_free((void *)guest->connection);
     rusm__children_release(body->children);
     rusm__children_remove(body->siblings);
-    give_permit(guest->component, rusm__sandbox_lane(sandbox));
+    rusm__guest_give_room(guest->component, rusm__sandbox_lane(sandbox));
 }
 
 /* ---- step ---- */
@@ -244,23 +224,15 @@ static rusm_step body_unwind(rusm_proc *self, void *memory) {
     return over ? RUSM_STEP_EXIT : RUSM_STEP_AGAIN;
 }
 
-/* The look alone is the common case: changes are told seldom. seq_cst: pairs with the store in
- * rusm__sandbox_watch, after which whoever watches looks at the processes. */
-static void note_change(struct rusm__sandbox *sandbox) {
-    if (atomic_load_explicit(&sandbox->is_watched, memory_order_seq_cst) &&
-        atomic_exchange_explicit(&sandbox->is_watched, false, memory_order_seq_cst))
-        sandbox->changed(sandbox->changed_arg);
-}
-
 static void body_drop(void *memory) {
     struct rusm__body *body = memory;
     end(body);
-    note_change(body->guest.component->sandbox);
+    rusm__sandbox_note_change(body->guest.component->sandbox);
     rusm__component_let_go(body->guest.component);
     rusm__mem_free(body);
 }
 
-static const rusm_body_ops body_ops = {
+const rusm_body_ops rusm__guest_ops = {
     .name = "guest",
     .step = body_step,
     .unwind = body_unwind,
@@ -283,135 +255,13 @@ bool rusm__guest_lend_turn(struct rusm__guest *guest) {
     if (lane->is_lent || (body->unit && !guest->has_units))
         return false;
     lane->is_lent = true;
-    bool has_run = rusm__proc_run_woken(guest->proc, &body_ops, suits);
+    bool has_run = rusm__proc_run_woken(guest->proc, &rusm__guest_ops, suits);
     lane->is_lent = false;
     lane->lends += has_run;
     return has_run;
 }
 
-/* ---- spawn ---- */
-
-/* A guest's count of its children; NULL when memory is short. */
-static struct rusm__children *children_of(struct rusm__guest *guest) {
-    struct rusm__body *body = rusm__body_of(guest);
-    if (!body->children)
-        body->children = rusm__children_new();
-    return body->children;
-}
-
-static int join_siblings(struct rusm__body *body, const struct rusm__component_spawn *options) {
-    struct rusm__family family = options->family;
-    if (options->parent)
-        family = (struct rusm__family){children_of(options->parent),
-                                       options->parent->profile->max_children};
-    if (!family.children)
-        return options->parent ? RUSM_ENOMEM : RUSM_OK;
-    if (!rusm__children_add(family.children, family.most))
-        return RUSM_ELIMIT;
-    body->siblings = family.children;
-    return RUSM_OK;
-}
-
-/* Its limits in nanoseconds; 0: none. */
-struct limits {
-    uint64_t cpu_ns, wall_ns;
-};
-
-static struct limits limits_of(const struct rusm__profile *profile, bool is_request) {
-    uint64_t cpu_ms = is_request ? profile->request_cpu_ms : profile->cpu_ms;
-    uint64_t wall_ms = is_request ? profile->request_deadline_ms : profile->deadline_ms;
-    return (struct limits){cpu_ms * RUSM__MS, wall_ms * RUSM__MS};
-}
-
-static void set_time(struct rusm__body *body, struct limits limits, bool is_request) {
-    struct rusm__guest *guest = &body->guest;
-    body->unit = (void *)(body->calls + guest->component->sandbox->calls_bytes);
-    body->unit->cpu_ns = limits.cpu_ns;
-    body->unit->wall_ns = limits.wall_ns;
-    body->unit->is_request = is_request;
-    if (is_request && limits.wall_ns)
-        body->unit->end_ns = rusm__clock_ns() + limits.wall_ns;
-    guest->has_units = !is_request && guest->component->kind == RUSM__COMPONENT_ACTOR;
-}
-
-static struct rusm__body *new_body(struct rusm__component *component, bool is_request) {
-    struct rusm__sandbox *sandbox = component->sandbox;
-    struct limits limits = limits_of(component->profile, is_request);
-    bool is_timed = limits.cpu_ns || limits.wall_ns;
-    size_t unit_bytes = is_timed ? sizeof(struct rusm__unit) : 0;
-    struct rusm__body *body =
-        rusm__mem_try_zalloc(sizeof(*body) + sandbox->calls_bytes + unit_bytes);
-    if (!body)
-        return NULL;
-    rusm__component_hold(component);
-    body->guest.component = component;
-    body->guest.profile = component->profile;
-    body->guest.host_data = sandbox->host_data;
-    body->guest.calls = body->calls;
-    body->returned = RUSM_ENGINE_PENDING;
-    if (is_timed)
-        set_time(body, limits, is_request);
-    body->born_ns = rusm__clock_coarse_ns();
-    return body;
-}
-
-static int spawn_process(struct rusm__body *body, const struct rusm__component_spawn *options,
-                         rusm_pid *out_pid) {
-    const struct rusm__component *component = body->guest.component;
-    rusm_spawn_options spawn = {
-        .size = sizeof(spawn),
-        .ops = &body_ops,
-        .body = body,
-        .label = component->name,
-        .first = options->first,
-        .out_monitor = options->out_monitor,
-        .monitor_by = options->monitor_by,
-        .monitor_ref = options->monitor_ref,
-        .flags = options->flags | RUSM_SPAWN_LOGGED | RUSM__SPAWN_FOR_GUESTS,
-        .mailbox_messages = component->profile->mailbox_messages,
-        .mailbox_bytes = component->profile->mailbox_bytes,
-        .mailbox_policy = component->profile->mailbox_policy,
-    };
-    return rusm_proc_spawn(component->sandbox->runtime, &spawn, out_pid);
-}
-
-static int spawn_with_permit(struct rusm__component *component,
-                             const struct rusm__component_spawn *options, rusm_pid *out_pid) {
-    struct rusm__body *body = new_body(component, options->is_request);
-    int code = body ? join_siblings(body, options) : RUSM_ENOMEM;
-    if (code == RUSM_OK) {
-        /* From here on the connection is the body's, which may be gone when spawn returns. */
-        body->guest.connection = options->connection;
-        body->restarts = options->restarts;
-        code = spawn_process(body, options, out_pid);
-        if (code < 0)
-            rusm__children_remove(body->siblings);
-    }
-    if (code < 0 && body) {
-        rusm__component_let_go(component);
-        rusm__mem_free(body);
-    }
-    return code;
-}
-
-int rusm__component_spawn(struct rusm__component *component,
-                          const struct rusm__component_spawn *options, rusm_pid *out_pid) {
-    struct rusm__sandbox *sandbox = component->sandbox;
-    struct rusm__lane *lane = rusm__sandbox_lane(sandbox);
-    *out_pid = 0;
-    if (!component->prepared)
-        return RUSM_ENOTSUP;
-    if (!take_permit(component, lane, options->parent || options->family.children))
-        return RUSM_ELIMIT;
-    int code = spawn_with_permit(component, options, out_pid);
-    if (code < 0)
-        give_permit(component, lane);
-    else
-        note_change(sandbox);
-    return code;
-}
-
-/* ---- policy ---- */
+/* ---- ticks ---- */
 
 enum rusm__tick rusm__guest_tick(struct rusm__guest *guest) {
     struct rusm__body *body = rusm__body_of(guest);
@@ -430,74 +280,4 @@ enum rusm__tick rusm__guest_tick(struct rusm__guest *guest) {
     if (guest->blocked || body->has_lent_turn)
         return RUSM__TICK_YIELD;
     return rusm__proc_should_yield(guest->proc) ? RUSM__TICK_YIELD : RUSM__TICK_CONTINUE;
-}
-
-/* ---- the ledger ---- */
-
-uint64_t rusm__guest_own_bytes(const struct rusm__guest *guest) {
-    const struct rusm__body *body = (const struct rusm__body *)(const void *)guest;
-    const struct rusm__sandbox *sandbox = guest->component->sandbox;
-    return sizeof(*body) + sandbox->calls_bytes + (body->unit ? sizeof(*body->unit) : 0) +
-           sandbox->pools.config.guest_stack_bytes + body->table_bytes;
-}
-
-static uint64_t host_bytes(struct rusm__guest *guest) {
-    const struct rusm__sandbox *sandbox = guest->component->sandbox;
-    return sandbox->guest_held ? sandbox->guest_held(guest) : rusm__guest_own_bytes(guest);
-}
-
-void rusm__guest_get_ledger(struct rusm__guest *guest, struct rusm__ledger *out_ledger) {
-    const struct rusm__body *body = rusm__body_of(guest);
-    *out_ledger = (struct rusm__ledger){
-        .memory_bytes = body->instance ? rusm_engine_instance_memory_bytes(body->instance) : 0,
-        .max_memory_bytes = guest->profile->max_memory_bytes,
-        .host_bytes = host_bytes(guest),
-        .max_host_bytes = guest->profile->max_host_bytes,
-    };
-}
-
-/* ---- growth ---- */
-
-static bool memory_may_grow(struct rusm__body *body, size_t desired) {
-    if (desired <= body->guest.profile->max_memory_bytes)
-        return true;
-    body->denied_bytes = desired;
-    return false;
-}
-
-/* A denied growth costs its guest a comparison; what was granted stays on the ledger until the
- * guest ends, for tables never shrink. */
-static bool table_may_grow(struct rusm__body *body, size_t current, size_t desired) {
-    uint64_t limit = body->guest.profile->max_host_bytes;
-    uint64_t more = (uint64_t)(desired - current) * TABLE_ELEMENT_BYTES;
-    bool fits =
-        desired <= RUSM__TABLE_ELEMENTS && (!limit || host_bytes(&body->guest) + more <= limit);
-    if (fits)
-        body->table_bytes += more;
-    else
-        body->denied_table_bytes = (uint64_t)desired * TABLE_ELEMENT_BYTES;
-    return fits;
-}
-
-bool rusm__guest_may_grow(struct rusm__guest *guest, uint32_t kind, size_t current,
-                          size_t desired) {
-    struct rusm__body *body = rusm__body_of(guest);
-    return kind == 0 ? memory_may_grow(body, desired) : table_may_grow(body, current, desired);
-}
-
-uint32_t rusm__guest_children(const struct rusm__guest *guest) {
-    const struct rusm__body *body = (const struct rusm__body *)(const void *)guest;
-    return rusm__children_alive(body->children);
-}
-
-bool rusm__guest_family(struct rusm__guest *guest, struct rusm__family *out_family) {
-    *out_family = (struct rusm__family){children_of(guest), guest->profile->max_children};
-    if (!out_family->children)
-        return false;
-    rusm__children_hold(out_family->children);
-    return true;
-}
-
-void rusm__family_let_go(const struct rusm__family *family) {
-    rusm__children_release(family->children);
 }

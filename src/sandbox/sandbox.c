@@ -132,8 +132,16 @@ void rusm__sandbox_close(struct rusm__sandbox *sandbox) {
 }
 
 void rusm__sandbox_watch(struct rusm__sandbox *sandbox) {
-    if (sandbox->changed) /* seq_cst: pairs with note_change in guest.c */
+    if (sandbox->changed) /* seq_cst: pairs with rusm__sandbox_note_change */
         atomic_store_explicit(&sandbox->is_watched, true, memory_order_seq_cst);
+}
+
+/* The look alone is the common case: changes are told seldom. seq_cst: pairs with the store in
+ * rusm__sandbox_watch, after which whoever watches looks at the processes. */
+void rusm__sandbox_note_change(struct rusm__sandbox *sandbox) {
+    if (atomic_load_explicit(&sandbox->is_watched, memory_order_seq_cst) &&
+        atomic_exchange_explicit(&sandbox->is_watched, false, memory_order_seq_cst))
+        sandbox->changed(sandbox->changed_arg);
 }
 
 size_t rusm__sandbox_live(const struct rusm__sandbox *sandbox) {

@@ -103,6 +103,15 @@ static inline struct rusm__body *rusm__body_of(struct rusm__guest *guest) {
 /* The lane of the calling scheduler; NULL on other threads and other runtimes' schedulers. */
 struct rusm__lane *rusm__sandbox_lane(struct rusm__sandbox *sandbox);
 
+/* Each guest is a process with these (guest.c). */
+extern const rusm_body_ops rusm__guest_ops;
+
+/* The room that its spawn took. lane: as in rusm__permits_give. */
+void rusm__guest_give_room(const struct rusm__component *component, struct rusm__lane *lane);
+
+/* A guest came or went. Any thread. */
+void rusm__sandbox_note_change(struct rusm__sandbox *sandbox);
+
 /* Did this outcome come from outside? Then the killer's reason stands. */
 bool rusm__crash_is_kill(const struct rusm__body *body, const rusm_proc *self, int outcome);
 /* After a resume answered `outcome`, which ends the guest: tell the core why. */
