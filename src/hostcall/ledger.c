@@ -57,8 +57,8 @@ uint32_t rusm__ledger_trap(struct rusm__guest *guest, uint64_t more) {
     return rusm__hostcall_trap(guest,
                                RUSM__REASON_MEMORY
                                ": the host holds %llu bytes for it and may hold %llu, too few for "
-                               "%llu more (`max-host-mb` under [capabilities.%s])",
+                               "%llu more (`max-host-mb` under [%s.%s])",
                                (unsigned long long)rusm__ledger_held(guest),
                                (unsigned long long)guest->profile->max_host_bytes,
-                               (unsigned long long)more, guest->profile->name);
+                               (unsigned long long)more, RUSM__LIMITS_TABLE(guest->profile));
 }

@@ -33,8 +33,9 @@ uint32_t rusm__mail_copy(struct rusm__guest *guest, struct rusm__slice bytes, ru
     if (bytes.len > limit)
         return rusm__hostcall_trap(guest,
                                    "a message of %zu bytes is over the limit of %llu "
-                                   "(`max-message-bytes` under [capabilities.%s])",
-                                   bytes.len, (unsigned long long)limit, guest->profile->name);
+                                   "(`max-message-bytes` under [%s.%s])",
+                                   bytes.len, (unsigned long long)limit,
+                                   RUSM__LIMITS_TABLE(guest->profile));
     int code = rusm_msg_copy(bytes.ptr, bytes.len, out_msg);
     rusm_context *context = rusm__calls_of(guest)->context;
     if (context && rusm__component_is_module(guest->component))
@@ -191,10 +192,10 @@ uint32_t rusm__actor_stash(struct rusm__guest *guest, struct rusm__slice message
     if (held + message.len + RUSM__MESSAGE_WEIGHT > rusm__mailbox_bytes_of(guest))
         return rusm__hostcall_trap(guest,
                                    "the stash holds %llu bytes and may hold %llu "
-                                   "(`mailbox-bytes` under [capabilities.%s])",
+                                   "(`mailbox-bytes` under [%s.%s])",
                                    (unsigned long long)held,
                                    (unsigned long long)rusm__mailbox_bytes_of(guest),
-                                   guest->profile->name);
+                                   RUSM__LIMITS_TABLE(guest->profile));
     if (!rusm__ledger_fits(guest, message.len + RUSM__MESSAGE_WEIGHT))
         return rusm__ledger_trap(guest, message.len + RUSM__MESSAGE_WEIGHT);
     rusm_msg *msg;

@@ -97,9 +97,8 @@ static uint32_t refuse(struct rusm__guest *guest, int code) {
         return rusm__ledger_trap(guest, RUSM__WEIGHT_STREAM_END);
     if (code == RUSM_ELIMIT)
         return rusm__hostcall_trap(
-            guest,
-            "%u ends of streams are open, the limit of `max-streams` under [capabilities.%s]",
-            guest->profile->max_streams, guest->profile->name);
+            guest, "%u ends of streams are open, the limit of `max-streams` under [%s.%s]",
+            guest->profile->max_streams, RUSM__LIMITS_TABLE(guest->profile));
     return rusm__hostcall_trap(guest, "no stream: %s", rusm_error_text(code));
 }
 
@@ -174,16 +173,18 @@ static uint32_t check(struct rusm__guest *guest, size_t len) {
         return rusm__hostcall_trap(
             guest,
             "a chunk of %zu bytes is over the limit of %llu (`max-message-bytes` under "
-            "[capabilities.%s])",
-            len, (unsigned long long)guest->profile->max_message_bytes, guest->profile->name);
+            "[%s.%s])",
+            len, (unsigned long long)guest->profile->max_message_bytes,
+            RUSM__LIMITS_TABLE(guest->profile));
     if (!rusm__ledger_fits(guest, len))
         return rusm__ledger_trap(guest, len);
     if (is_too_much(guest, len))
         return rusm__hostcall_trap(
             guest,
             "with a chunk of %zu bytes its streams would hold more than %llu "
-            "that nobody has read (`mailbox-bytes` under [capabilities.%s])",
-            len, (unsigned long long)rusm__mailbox_bytes_of(guest), guest->profile->name);
+            "that nobody has read (`mailbox-bytes` under [%s.%s])",
+            len, (unsigned long long)rusm__mailbox_bytes_of(guest),
+            RUSM__LIMITS_TABLE(guest->profile));
     streams_of(guest)->wrote_large |= len > RUSM_STREAM_BYTES;
     return RUSM__CALL_PENDING;
 }

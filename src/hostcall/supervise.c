@@ -167,16 +167,16 @@ uint32_t rusm__actor_supervise(struct rusm__guest *guest, uint32_t strategy,
     if (count > profile->max_children || calls->supervisors >= profile->max_children)
         return refuse(out_error,
                       "cannot supervise: more than %u children or supervisors, the limit of "
-                      "`max-children` under [capabilities.%s]",
-                      profile->max_children, profile->name);
+                      "`max-children` under [%s.%s]",
+                      profile->max_children, RUSM__LIMITS_TABLE(profile));
     if (max_restarts > RUSM_RESTARTS_MAX)
         return refuse(out_error, "cannot supervise: max-restarts is at most %u, or 0 for no limit",
                       RUSM_RESTARTS_MAX);
     if (!rusm__ledger_fits(guest, RUSM__WEIGHT_SUPERVISOR + count * RUSM__WEIGHT_SUPERVISED))
         return refuse(out_error,
                       "cannot supervise: no more supervisors and children fit into `max-host-mb` "
-                      "under [capabilities.%s]",
-                      profile->name);
+                      "under [%s.%s]",
+                      RUSM__LIMITS_TABLE(profile));
     struct plan plan;
     if (!make_plan(guest, children, count, &plan, out_error))
         return RUSM__CALL_NONE;

@@ -105,8 +105,8 @@ static uint32_t refuse(struct rusm__guest *guest, int code) {
     if (code == RUSM_ELIMIT)
         return rusm__hostcall_trap(guest,
                                    "%u timers are armed, the limit of `max-timers` under "
-                                   "[capabilities.%s]",
-                                   guest->profile->max_timers, guest->profile->name);
+                                   "[%s.%s]",
+                                   guest->profile->max_timers, RUSM__LIMITS_TABLE(guest->profile));
     return rusm__hostcall_trap(guest, "no timer: %s", rusm_error_text(code));
 }
 
@@ -122,9 +122,9 @@ uint32_t rusm__actor_send_after(struct rusm__guest *guest, uint64_t to, uint64_t
     if (is_too_heavy(guest, message.len, now))
         return rusm__hostcall_trap(guest,
                                    "armed timers hold %llu bytes of messages, the limit of "
-                                   "`mailbox-bytes` under [capabilities.%s] allows no %zu more",
-                                   (unsigned long long)timers->bytes, guest->profile->name,
-                                   message.len);
+                                   "`mailbox-bytes` under [%s.%s] allows no %zu more",
+                                   (unsigned long long)timers->bytes,
+                                   RUSM__LIMITS_TABLE(guest->profile), message.len);
     if (!rusm__ledger_fits(guest, message.len + RUSM__WEIGHT_TIMER))
         return rusm__ledger_trap(guest, message.len + RUSM__WEIGHT_TIMER);
     if (rusm__mail_copy(guest, message, &msg) != RUSM__CALL_OK)

@@ -21,7 +21,7 @@ bool rusm__words_fit(struct rusm__guest *guest) {
 
 size_t rusm__words_limit_text(const struct rusm__guest *guest, char out_text[RUSM__WORDS_TEXT]) {
     int len = snprintf(out_text, RUSM__WORDS_TEXT,
-                       "holds %u names and tags, the limit of `max-names` under [capabilities.%s]",
-                       guest->profile->max_names, guest->profile->name);
+                       "holds %u names and tags, the limit of `max-names` under [%s.%s]",
+                       guest->profile->max_names, RUSM__LIMITS_TABLE(guest->profile));
     return len < (int)RUSM__WORDS_TEXT ? (size_t)len : RUSM__WORDS_TEXT - 1;
 }

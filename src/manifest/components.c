@@ -110,6 +110,42 @@ static void resolve_profile(struct rusm__reader *reader, struct rusm__manifest_c
     }
 }
 
+/* ---- limits of its own ---- */
+
+static const struct rusm__key *limit_key(const struct rusm__key_set *set, size_t first, size_t i) {
+    return &set->keys[first + i];
+}
+
+static void copy_limit(struct rusm__manifest_profile *profile,
+                       const struct rusm__manifest_component *c, size_t i) {
+    const struct rusm__key *to =
+        limit_key(&rusm__capability_keys, RUSM__CAPABILITY_MAX_MEMORY_MB, i);
+    const struct rusm__key *from =
+        limit_key(&rusm__component_keys, RUSM__COMPONENT_MAX_MEMORY_MB, i);
+    memcpy((char *)profile + to->offset, (const char *)c + from->offset, to->width);
+    profile->at[RUSM__CAPABILITY_MAX_MEMORY_MB + i] = c->at[RUSM__COMPONENT_MAX_MEMORY_MB + i];
+}
+
+/* Its profile is then a copy of the one that it names. */
+static void apply_own_limits(struct rusm__reader *reader, struct rusm__manifest_component *c) {
+    struct rusm__manifest_profile *own = NULL;
+    for (size_t i = 0; i < RUSM__LIMIT_KEYS && c->profile != NULL; i++) {
+        if (c->at[RUSM__COMPONENT_MAX_MEMORY_MB + i].line == 0) {
+            continue;
+        }
+        if (own == NULL) {
+            own = rusm__arena_try_array(reader->arena, 1, sizeof(*own));
+            if (own == NULL) {
+                return; /* the arena remembers */
+            }
+            *own = *c->profile;
+            own->limits_of = c->name;
+            c->profile = own;
+        }
+        copy_limit(own, c, i);
+    }
+}
+
 /* ---- reading ---- */
 
 static void read_component(struct rusm__reader *reader, const struct rusm__toml *table,
@@ -128,6 +164,7 @@ static void read_component(struct rusm__reader *reader, const struct rusm__toml 
         return; /* the checks below print the name */
     }
     resolve_profile(reader, component);
+    apply_own_limits(reader, component);
     check_source(reader, component);
     if (component->dynamic != RUSM__DYNAMIC_NONE) {
         check_template(reader, component);

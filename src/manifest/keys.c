@@ -342,15 +342,72 @@ const struct rusm__key_set rusm__tls_keys = SET("[serve.tls]", tls, rusm__manife
      .used_by = NODES,                                                                             \
      .standard = "as the base",                                                                    \
      .meaning = (text)}
-#define LIMIT(key, field, low, high, text)                                                         \
-    {.name = (key),                                                                                \
-     .type = RUSM__KEY_INTEGER,                                                                    \
-     FIELD(rusm__manifest_profile, limits.field),                                                  \
-     .min = (low),                                                                                 \
-     .max = (high),                                                                                \
-     .used_by = NODES,                                                                             \
-     .standard = "as the base",                                                                    \
-     .meaning = (text)}
+
+/* Limits stand in a profile and in a component under the same names: the rows of both tables. */
+#define LIMIT_ROWS(LIMIT, POLICY)                                                                  \
+    LIMIT(MAX_MEMORY_MB, "max-memory-mb", max_memory_mb, 1, 4096,                                  \
+          "MiB of each linear memory, inclusive; growth beyond is denied.")                        \
+    LIMIT(MAX_HOST_MB, "max-host-mb", max_host_mb, 1, 4096,                                        \
+          "MiB that the host may hold for the process because of its own acts: stack, tables, "    \
+          "stash, timers, names, monitors, supervisors and what they know of their children, "     \
+          "streams, messages that wait for room.")                                                 \
+    LIMIT(MAX_MESSAGE_BYTES, "max-message-bytes", max_message_bytes, 1, GIB,                       \
+          "Bytes of one message that the guest sends; a longer one traps it.")                     \
+    LIMIT(MAILBOX_MESSAGES, "mailbox-messages", mailbox_messages, 1, 4194303,                      \
+          "Messages that wait at once.")                                                           \
+    LIMIT(MAILBOX_BYTES, "mailbox-bytes", mailbox_bytes, 1, 4 * GIB,                               \
+          "Bytes of messages that wait at once.")                                                  \
+    POLICY(MAILBOX_POLICY, "mailbox-policy", mailbox_policy,                                       \
+           "What a full mailbox does with one more message. A refused message is dropped, "        \
+           "counted, and logged once per cause; see *Limits*.")                                    \
+    LIMIT(MAX_CHILDREN, "max-children", max_children, 0, 1000000,                                  \
+          "Processes that it has spawned and that are alive.")                                     \
+    LIMIT(MAX_NAMES, "max-names", max_names, 0, 65536, "Registered names and tags together.")      \
+    LIMIT(MAX_TIMERS, "max-timers", max_timers, 0, 1000000, "Armed timers.")                       \
+    LIMIT(MAX_STREAMS, "max-streams", max_streams, 1, 65536,                                       \
+          "Ends of byte streams, to write to and to read from together.")                          \
+    LIMIT(CPU_MS, "cpu-ms", cpu_ms, 0, UP_TO_A_WEEK_MS,                                            \
+          "Milliseconds of CPU time per unit of work; 0 is no limit. Where no file says it, "      \
+          "handlers of requests have 10000.")                                                      \
+    LIMIT(DEADLINE_MS, "deadline-ms", deadline_ms, 0, UP_TO_A_WEEK_MS,                             \
+          "Milliseconds from the start of a unit of work to its end; 0 is no limit. Where no "     \
+          "file says it, handlers of requests have 30000.")
+
+#define PROFILE_LIMIT(KEY, text, field, low, high, what)                                           \
+    [RUSM__CAPABILITY_##KEY] = {.name = (text),                                                    \
+                                .type = RUSM__KEY_INTEGER,                                         \
+                                FIELD(rusm__manifest_profile, limits.field),                       \
+                                .min = (low),                                                      \
+                                .max = (high),                                                     \
+                                .used_by = NODES,                                                  \
+                                .standard = "as the base",                                         \
+                                .meaning = (what)},
+#define PROFILE_POLICY(KEY, text, field, what)                                                     \
+    [RUSM__CAPABILITY_##KEY] = {.name = (text),                                                    \
+                                .type = RUSM__KEY_WORD,                                            \
+                                FIELD(rusm__manifest_profile, limits.field),                       \
+                                .words = rusm__mailbox_policy_words,                               \
+                                .used_by = NODES,                                                  \
+                                .standard = "as the base",                                         \
+                                .meaning = (what)},
+#define COMPONENT_LIMIT(KEY, text, field, low, high, what)                                         \
+    [RUSM__COMPONENT_##KEY] = {.name = (text),                                                     \
+                               .type = RUSM__KEY_INTEGER,                                          \
+                               FIELD(rusm__manifest_component, own.field),                         \
+                               .min = (low),                                                       \
+                               .max = (high),                                                      \
+                               .used_by = NODES,                                                   \
+                               .standard = "as the profile",                                       \
+                               .meaning = OWN_LIMIT},
+#define COMPONENT_POLICY(KEY, text, field, what)                                                   \
+    [RUSM__COMPONENT_##KEY] = {.name = (text),                                                     \
+                               .type = RUSM__KEY_WORD,                                             \
+                               FIELD(rusm__manifest_component, own.field),                         \
+                               .words = rusm__mailbox_policy_words,                                \
+                               .used_by = NODES,                                                   \
+                               .standard = "as the profile",                                       \
+                               .meaning = OWN_LIMIT},
+#define OWN_LIMIT "For this component, whatever its profile says; see [capabilities.<name>]."
 
 static const struct rusm__key capability[] = {
     [RUSM__CAPABILITY_INHERITS] =
@@ -413,47 +470,7 @@ static const struct rusm__key capability[] = {
          .standard = "`[]`",
          .meaning = "Hosts, or host:port, as a `url:` of spawn-from names them, that may be this "
                     "machine, its link or a private network; any other may not."},
-    [RUSM__CAPABILITY_MAX_MEMORY_MB] =
-        LIMIT("max-memory-mb", max_memory_mb, 1, 4096,
-              "MiB of each linear memory, inclusive; growth beyond is denied."),
-    [RUSM__CAPABILITY_MAX_HOST_MB] =
-        LIMIT("max-host-mb", max_host_mb, 1, 4096,
-              "MiB that the host may hold for the process because of its own acts: stack, tables, "
-              "stash, timers, names, monitors, supervisors and what they know of their children, "
-              "streams, messages that wait for room."),
-    [RUSM__CAPABILITY_MAX_MESSAGE_BYTES] =
-        LIMIT("max-message-bytes", max_message_bytes, 1, GIB,
-              "Bytes of one message that the guest sends; a longer one traps it."),
-    [RUSM__CAPABILITY_MAILBOX_MESSAGES] =
-        LIMIT("mailbox-messages", mailbox_messages, 1, 4194303, "Messages that wait at once."),
-    [RUSM__CAPABILITY_MAILBOX_BYTES] =
-        LIMIT("mailbox-bytes", mailbox_bytes, 1, 4 * GIB, "Bytes of messages that wait at once."),
-    [RUSM__CAPABILITY_MAILBOX_POLICY] =
-        {.name = "mailbox-policy",
-         .type = RUSM__KEY_WORD,
-         FIELD(rusm__manifest_profile, limits.mailbox_policy),
-         .words = rusm__mailbox_policy_words,
-         .used_by = NODES,
-         .standard = "as the base",
-         .meaning = "What a full mailbox does with one more message. A refused message is "
-                    "dropped, counted, and logged once per cause; see *Limits*."},
-    [RUSM__CAPABILITY_MAX_CHILDREN] = LIMIT("max-children", max_children, 0, 1000000,
-                                            "Processes that it has spawned and that are alive."),
-    [RUSM__CAPABILITY_MAX_NAMES] =
-        LIMIT("max-names", max_names, 0, 65536, "Registered names and tags together."),
-    [RUSM__CAPABILITY_MAX_TIMERS] = LIMIT("max-timers", max_timers, 0, 1000000, "Armed timers."),
-    [RUSM__CAPABILITY_MAX_STREAMS] =
-        LIMIT("max-streams", max_streams, 1, 65536,
-              "Ends of byte streams, to write to and to read from together."),
-    [RUSM__CAPABILITY_CPU_MS] =
-        LIMIT("cpu-ms", cpu_ms, 0, UP_TO_A_WEEK_MS,
-              "Milliseconds of CPU time per unit of work; 0 is no limit. Where no file says it, "
-              "handlers of requests have 10000."),
-    [RUSM__CAPABILITY_DEADLINE_MS] =
-        LIMIT("deadline-ms", deadline_ms, 0, UP_TO_A_WEEK_MS,
-              "Milliseconds from the start of a unit of work to its end; 0 is no limit. Where no "
-              "file says it, handlers of requests have 30000."),
-};
+    LIMIT_ROWS(PROFILE_LIMIT, PROFILE_POLICY)};
 
 const struct rusm__key_set rusm__capability_keys =
     SET("[capabilities.<name>]", capability, rusm__manifest_profile, NULL);
@@ -560,10 +577,15 @@ static const struct rusm__key component[] = {
                                .used_by = NODES,
                                .meaning =
                                    "The export that is called; not with `dynamic = \"wasi-cli\"`."},
-};
+    LIMIT_ROWS(COMPONENT_LIMIT, COMPONENT_POLICY)};
 
-const struct rusm__key_set rusm__component_keys =
-    SET("[components.<name>]", component, rusm__manifest_component, NULL);
+const struct rusm__key_set rusm__component_keys = {
+    .title = "[components.<name>]",
+    .keys = component,
+    .count = sizeof(component) / sizeof(component[0]),
+    .at_offset = offsetof(struct rusm__manifest_component, at),
+    .underscores = true, /* as in the other keys of this table */
+};
 
 /* ---- all of them ---- */
 

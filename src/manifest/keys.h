@@ -60,6 +60,7 @@ struct rusm__key_set {
     size_t count;
     size_t at_offset; /* of `struct rusm__pos at[]` in the table's struct */
     const struct rusm__removed_key *removed;
+    bool underscores; /* `_` will do where a key has `-` */
 };
 
 /* The top level has no struct of its own, only places. */

@@ -117,7 +117,7 @@ enum rusm__capability_key {
     RUSM__CAPABILITY_ENV,
     RUSM__CAPABILITY_PREOPEN,
     RUSM__CAPABILITY_URL_LOCAL_HOSTS,
-    RUSM__CAPABILITY_MAX_MEMORY_MB,
+    RUSM__CAPABILITY_MAX_MEMORY_MB, /* the first limit; the rest of them are limits, too */
     RUSM__CAPABILITY_MAX_HOST_MB,
     RUSM__CAPABILITY_MAX_MESSAGE_BYTES,
     RUSM__CAPABILITY_MAILBOX_MESSAGES,
@@ -131,6 +131,8 @@ enum rusm__capability_key {
     RUSM__CAPABILITY_DEADLINE_MS,
     RUSM__CAPABILITY_KEYS,
 };
+
+#define RUSM__LIMIT_KEYS (RUSM__CAPABILITY_KEYS - RUSM__CAPABILITY_MAX_MEMORY_MB)
 
 enum rusm__mailbox_policy {
     RUSM__MAILBOX_REFUSE,
@@ -170,6 +172,7 @@ struct rusm__manifest_preopen {
 
 struct rusm__manifest_profile {
     const char *name;
+    const char *limits_of;    /* the component that sets limits of its own; NULL: none does */
     struct rusm__pos name_at; /* line 0: built in */
     struct rusm__pos at[RUSM__CAPABILITY_KEYS];
     const char *inherits; /* a built-in profile */
@@ -191,6 +194,18 @@ enum rusm__component_key {
     RUSM__COMPONENT_SOURCE,
     RUSM__COMPONENT_DYNAMIC,
     RUSM__COMPONENT_ENTRY,
+    RUSM__COMPONENT_MAX_MEMORY_MB, /* limits, in the order of those of a profile */
+    RUSM__COMPONENT_MAX_HOST_MB,
+    RUSM__COMPONENT_MAX_MESSAGE_BYTES,
+    RUSM__COMPONENT_MAILBOX_MESSAGES,
+    RUSM__COMPONENT_MAILBOX_BYTES,
+    RUSM__COMPONENT_MAILBOX_POLICY,
+    RUSM__COMPONENT_MAX_CHILDREN,
+    RUSM__COMPONENT_MAX_NAMES,
+    RUSM__COMPONENT_MAX_TIMERS,
+    RUSM__COMPONENT_MAX_STREAMS,
+    RUSM__COMPONENT_CPU_MS,
+    RUSM__COMPONENT_DEADLINE_MS,
     RUSM__COMPONENT_KEYS,
 };
 
@@ -208,7 +223,9 @@ struct rusm__manifest_component {
     struct rusm__pos name_at;
     struct rusm__pos at[RUSM__COMPONENT_KEYS];
     const char *capability;
-    const struct rusm__manifest_profile *profile; /* what `capability` names */
+    /* What `capability` names, with the limits that the component sets itself. */
+    const struct rusm__manifest_profile *profile;
+    struct rusm__limits own; /* of these, those whose `at` is set */
     bool resident;
     enum rusm__restart restart;
     struct rusm__source source;

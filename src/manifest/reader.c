@@ -105,10 +105,24 @@ const struct rusm__toml *rusm__read_child(const struct rusm__toml *table, const 
 
 /* ---- keys ---- */
 
+/* Does a file that says `name` mean that key? */
+static bool is_key(const struct rusm__key_set *set, const struct rusm__key *key, const char *name,
+                   size_t len) {
+    if (!set->underscores || strlen(key->name) != len) {
+        return rusm__str_is(name, len, key->name);
+    }
+    for (size_t i = 0; i < len; i++) {
+        if (name[i] != key->name[i] && !(name[i] == '_' && key->name[i] == '-')) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static const struct rusm__key *find_key(const struct rusm__key_set *set, const char *name,
                                         size_t len) {
     for (size_t i = 0; i < set->count; i++) {
-        if (rusm__str_is(name, len, set->keys[i].name)) {
+        if (is_key(set, &set->keys[i], name, len)) {
             return &set->keys[i];
         }
     }
@@ -374,12 +388,31 @@ static void read_value(struct rusm__reader *reader, const struct rusm__slot *slo
     }
 }
 
+/* The value of a key in the file. One that stands there in both spellings is a mistake. */
+static const struct rusm__toml *find_value(struct rusm__reader *reader,
+                                           const struct rusm__slot *slot,
+                                           const struct rusm__toml *from) {
+    const struct rusm__toml *found = NULL;
+    for (size_t i = 0; from->kind == RUSM__TOML_TABLE && i < from->as.list.count; i++) {
+        const struct rusm__toml *child = &from->as.list.items[i];
+        if (!is_key(slot->set, slot->key, child->key, child->key_len)) {
+            continue;
+        }
+        if (found != NULL) {
+            RUSM__BAD(reader, child->key_at, "`%s` is set twice in %s, with `-` and with `_`",
+                      slot->key->name, slot->where);
+        }
+        found = child;
+    }
+    return found;
+}
+
 void rusm__read_table(struct rusm__reader *reader, const struct rusm__key_set *set,
                       const char *where, const struct rusm__toml *from, void *object) {
     struct rusm__slot slot = {.set = set, .where = where, .object = object};
     for (size_t i = 0; i < set->count; i++) {
         slot.key = &set->keys[i];
-        const struct rusm__toml *value = rusm__toml_find(from, slot.key->name);
+        const struct rusm__toml *value = find_value(reader, &slot, from);
         if (slot.key->fallback != NULL) {
             store_default(reader, &slot);
         }

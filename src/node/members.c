@@ -129,6 +129,7 @@ static int fill_profile(rusm_node *node, struct rusm__member *member) {
     const struct rusm__limits *limits = &from->limits;
     member->profile = (struct rusm__profile){
         .name = from->name,
+        .limits_of = from->limits_of,
         .network = from->network,
         .spawn = from->spawn,
         .process_control = from->process_control,

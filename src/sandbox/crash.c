@@ -19,8 +19,9 @@ static void add_memory_limit(const struct rusm__body *body, struct rusm__buf *te
     const struct rusm__profile *profile = body->guest.profile;
     rusm__buf_addf(text,
                    RUSM__REASON_MEMORY ": wanted %llu MiB of linear memory and may have %llu "
-                                       "(`max-memory-mb` under [capabilities.%s])",
-                   mib_up(body->denied_bytes), mib_up(profile->max_memory_bytes), profile->name);
+                                       "(`max-memory-mb` under [%s.%s])",
+                   mib_up(body->denied_bytes), mib_up(profile->max_memory_bytes),
+                   RUSM__LIMITS_TABLE(profile));
 }
 
 static void add_table_limit(const struct rusm__body *body, struct rusm__buf *text) {
@@ -32,8 +33,8 @@ static void add_table_limit(const struct rusm__body *body, struct rusm__buf *tex
     if (profile->max_host_bytes)
         rusm__buf_addf(text,
                        " and %llu MiB with all else that the host holds (`max-host-mb` under "
-                       "[capabilities.%s])",
-                       mib_up(profile->max_host_bytes), profile->name);
+                       "[%s.%s])",
+                       mib_up(profile->max_host_bytes), RUSM__LIMITS_TABLE(profile));
 }
 
 static void add_pool_limit(const struct rusm__body *body, struct rusm__buf *text) {
@@ -129,8 +130,8 @@ void rusm__component_explain(const struct rusm__component *component, int code,
     } else if (parent && children >= parent->profile->max_children) {
         rusm__buf_addf(out,
                        "%u children are alive, the limit of `max-children` under "
-                       "[capabilities.%s]",
-                       children, parent->profile->name);
+                       "[%s.%s]",
+                       children, RUSM__LIMITS_TABLE(parent->profile));
     } else {
         rusm__buf_addf(out, "%zu guests are alive%s; ", rusm__sandbox_live(sandbox),
                        parent ? ", the rest of the room is kept for the node" : "");

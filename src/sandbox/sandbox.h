@@ -41,6 +41,7 @@ struct rusm__preopen {
 
 struct rusm__profile {
     const char *name;
+    const char *limits_of; /* the component that sets some of the limits itself; NULL: none does */
     bool network, spawn, process_control, stdio, storage;
     const char *const *url_local_hosts; /* inside, and url: may lead there all the same */
     size_t url_local_host_count;
@@ -65,6 +66,12 @@ struct rusm__profile {
     uint32_t max_timers;                /* armed at once */
     uint32_t max_streams;               /* ends of byte streams, of either kind */
 };
+
+/* The table of the manifest where a limit is to be changed, for "[%s.%s]": the component's own, if
+ * it has limits of its own, else the profile's. */
+#define RUSM__LIMITS_TABLE(profile)                                                                \
+    (profile)->limits_of ? "components" : "capabilities",                                          \
+        (profile)->limits_of ? (profile)->limits_of : (profile)->name
 
 /* What handlers of requests get where their profile does not say. */
 #define RUSM__REQUEST_CPU_MS      10000u

@@ -125,11 +125,11 @@ void rusm__unit_explain(const struct rusm__unit *unit, const struct rusm__profil
     if (unit->over == RUSM__OVERTIME_CPU)
         rusm__buf_addf(out,
                        RUSM__REASON_CPU ": a unit of work has used %llu ms of CPU time and may use "
-                                        "%llu (`cpu-ms` under [capabilities.%s])",
-                       ms(unit->used_ns), ms(unit->cpu_ns), profile->name);
+                                        "%llu (`cpu-ms` under [%s.%s])",
+                       ms(unit->used_ns), ms(unit->cpu_ns), RUSM__LIMITS_TABLE(profile));
     else
         rusm__buf_addf(out,
                        RUSM__REASON_DEADLINE ": a unit of work was not done after %llu ms "
-                                             "(`deadline-ms` under [capabilities.%s])",
-                       ms(unit->wall_ns), profile->name);
+                                             "(`deadline-ms` under [%s.%s])",
+                       ms(unit->wall_ns), RUSM__LIMITS_TABLE(profile));
 }

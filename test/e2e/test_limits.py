@@ -97,5 +97,42 @@ def handlers_that_hold_too_much():
         same(node.stop(), 0, "processes: nothing leaks")
 
 
+OWN = """
+[log]
+level = "info"
+[[serve]]
+protocol = "http"
+listen = "127.0.0.1:0"
+[serve.routes]
+"GET /hasty/:action" = "hasty#any"
+"GET /grow" = "grow#any"
+"GET /plain/:action" = "plain#any"
+[capabilities.shared]
+deadline-ms = 600000
+max-memory-mb = 16
+[components.hasty]
+capability = "shared"
+deadline-ms = 50
+[components.grow]
+capability = "shared"
+max_memory_mb = 2
+[components.plain]
+capability = "shared"
+"""
+
+
+@case
+def a_component_has_limits_of_its_own():
+    with App(OWN, {"hasty": "test/odd.wasm", "plain": "test/odd.wasm",
+                   "grow": "test/grow.wasm"}) as app, app.start() as node:
+        node.get("/hasty/spin").expect(504, "handler took too long")
+        node.expect_logged("not done after 50 ms (`deadline-ms` under [components.hasty])")
+        node.get("/grow").expect(502, "handler did not reply")
+        node.expect_logged("wanted 3 MiB of linear memory and may have 2 "
+                           "(`max-memory-mb` under [components.grow])")
+        node.get("/plain/plain").expect(200, "ok")
+        same(node.stop(), 0, "processes: nothing leaks")
+
+
 if __name__ == "__main__":
     main()

@@ -175,7 +175,20 @@ static void every_key_reaches_its_field(void **state) {
     check_http_listener(&m->serve[0]);
     check_ws_listener(&m->serve[1]);
     const struct rusm__manifest_component *shop = rusm__manifest_find_component(m, "shop");
-    assert_ptr_equal(shop->profile, &m->capabilities[0]);
+    assert_string_equal(shop->profile->name, "shop");
+    const struct rusm__limits own = shop->profile->limits;
+    assert_int_equal(own.max_memory_mb, 8);
+    assert_int_equal(own.max_host_mb, 4);
+    assert_int_equal(own.max_message_bytes, 4096);
+    assert_int_equal(own.mailbox_messages, 5);
+    assert_int_equal(own.mailbox_bytes, 65536);
+    assert_int_equal(own.mailbox_policy, RUSM__MAILBOX_EXIT);
+    assert_int_equal(own.max_children, 2);
+    assert_int_equal(own.max_names, 3);
+    assert_int_equal(own.max_timers, 4);
+    assert_int_equal(own.max_streams, 5);
+    assert_int_equal(own.cpu_ms, 60);
+    assert_int_equal(own.deadline_ms, 2000);
     assert_true(shop->resident);
     assert_int_equal(shop->restart, RUSM__RESTART_PERMANENT);
     assert_int_equal(shop->source.kind, RUSM__SOURCE_KV);
@@ -216,6 +229,33 @@ static void profile_of_the_app_hides_a_builtin_one(void **state) {
     assert_null(rusm__manifest_find_profile(m, "nothing"));
     rusm__manifest_free(m);
     free(text);
+}
+
+/* Whatever the profile says, and in either spelling; other components are not concerned. */
+static void a_component_may_set_limits_of_its_own(void **state) {
+    (void)state;
+    struct rusm__manifest *m = parse("[capabilities.p]\nallow-spawn = true\nmax-memory-mb = 8\n"
+                                     "cpu-ms = 70\n"
+                                     "[components.a]\ncapability = 'p'\nmax-memory-mb = 1\n"
+                                     "deadline_ms = 0\nmailbox-policy = 'exit'\n"
+                                     "[components.b]\ncapability = 'p'\n"
+                                     "[components.c]\nmax_host_mb = 2\n");
+    const struct rusm__manifest_profile *a = m->components[0].profile;
+    assert_string_equal(a->name, "p");
+    assert_string_equal(a->limits_of, "a");
+    assert_true(a->spawn);
+    assert_int_equal(a->limits.max_memory_mb, 1);
+    assert_int_equal(a->limits.cpu_ms, 70);
+    assert_int_equal(a->limits.mailbox_policy, RUSM__MAILBOX_EXIT);
+    assert_int_equal(a->at[RUSM__CAPABILITY_DEADLINE_MS].line, 8);
+    assert_int_equal(a->at[RUSM__CAPABILITY_MAX_HOST_MB].line, 0);
+    assert_ptr_equal(m->components[1].profile, &m->capabilities[0]);
+    assert_null(m->capabilities[0].limits_of);
+    assert_int_equal(m->capabilities[0].limits.max_memory_mb, 8);
+    assert_int_equal(m->components[2].profile->limits.max_host_mb, 2);
+    assert_int_equal(m->components[2].profile->limits.max_memory_mb, 64);
+    assert_int_equal(rusm__manifest_builtin_profile(0)->limits.max_host_mb, 128);
+    rusm__manifest_free(m);
 }
 
 static void builtin_profiles_grant_what_the_table_says(void **state) {
@@ -317,6 +357,7 @@ int main(void) {
         cmocka_unit_test(every_key_reaches_its_field),
         cmocka_unit_test(levels_are_trimmed_and_have_aliases),
         cmocka_unit_test(profile_of_the_app_hides_a_builtin_one),
+        cmocka_unit_test(a_component_may_set_limits_of_its_own),
         cmocka_unit_test(builtin_profiles_grant_what_the_table_says),
         cmocka_unit_test(each_listener_has_its_own_routes),
         cmocka_unit_test(command_refuses_only_what_it_needs),
