@@ -9,7 +9,9 @@
 
 #include "unit/proc/fixture.h"
 
-/* ---- a receiver that takes nothing until its gate opens, and then so many ---- */
+/* ---- a receiver that takes nothing until its gate opens, and then so many ----
+ *
+ * It lives until the runtime is stopped, after the test: a gate is static. */
 
 struct gate {
     _Atomic unsigned may_take;
@@ -86,7 +88,7 @@ static rusm_proc_info info_of(rusm_pid pid) {
 
 static void refuse_counts_what_it_refuses(void **state) {
     (void)state;
-    struct gate gate;
+    static struct gate gate;
     start_gate(&gate, RUSM_MAILBOX_DEFAULT, 3);
     assert_int_equal(info_of(gate.pid).mailbox_policy, RUSM_MAILBOX_REFUSE);
     for (unsigned i = 0; i < 10; i++) {
@@ -103,7 +105,7 @@ static void refuse_counts_what_it_refuses(void **state) {
 
 static void drop_oldest_keeps_the_newest(void **state) {
     (void)state;
-    struct gate gate;
+    static struct gate gate;
     start_gate(&gate, RUSM_MAILBOX_DROP_OLDEST, 3);
     for (unsigned i = 0; i < 10; i++) {
         assert_int_equal(send_number(gate.pid, i), RUSM_OK);
@@ -127,7 +129,7 @@ static void drop_oldest_keeps_the_newest(void **state) {
 
 static void drop_oldest_is_bounded_in_bytes(void **state) {
     (void)state;
-    struct gate gate;
+    static struct gate gate;
     rusm_msg *msg;
     start_gate(&gate, RUSM_MAILBOX_DROP_OLDEST, 100);
     assert_int_equal(send_number(gate.pid, 1), RUSM_OK);
@@ -143,19 +145,9 @@ static void drop_oldest_is_bounded_in_bytes(void **state) {
     assert_true(stats_of(rt).displaced == 1);
 }
 
-static rusm_step watch(rusm_proc *self, void *body) {
-    rusm_pid *target = body;
-    uint64_t ref;
-    if (*target) {
-        assert_int_equal(rusm_proc_monitor(self, *target, &ref), RUSM_OK);
-        *target = 0;
-    }
-    return RUSM_STEP_WAIT;
-}
-
 static void drop_oldest_never_drops_signals(void **state) {
     (void)state;
-    struct gate gate;
+    static struct gate gate;
     static struct puppet brief;
     start_gate(&gate, RUSM_MAILBOX_DROP_OLDEST, 2);
     puppet_start(&brief, rt);
@@ -176,14 +168,11 @@ static void drop_oldest_never_drops_signals(void **state) {
     }
     assert_true(down);
     /* The monitor of a process of that policy works, too. */
-    rusm_pid target = gate.pid;
-    static const rusm_body_ops watch_ops = {.name = "watch", .step = watch};
-    rusm_spawn_options watcher = {.size = sizeof(watcher), .ops = &watch_ops, .body = &target};
-    rusm_pid watcher_pid;
-    assert_int_equal(rusm_proc_spawn(rt, &watcher, &watcher_pid), RUSM_OK);
-    WAIT_FOR(info_of(gate.pid).monitors == 1);
+    static struct puppet watcher;
+    puppet_start(&watcher, rt);
+    puppet_monitor(&watcher, gate.pid);
     assert_true(rusm_pid_kill(rt, gate.pid));
-    WAIT_FOR(info_of(watcher_pid).mailbox_depth == 0 && !rusm_pid_is_alive(rt, gate.pid));
+    assert_int_equal(puppet_wait_mail(&watcher, 0).kind, RUSM_MSG_DOWN);
 }
 
 struct chooser {
@@ -302,7 +291,7 @@ static bool somebody_waits(rusm_pid pid) {
 
 static void block_lets_a_fiber_wait(void **state) {
     (void)state;
-    struct gate gate;
+    static struct gate gate;
     struct sender sender;
     start_gate(&gate, RUSM_MAILBOX_BLOCK_SENDER, 2);
     start_sender(&sender, gate.pid, 0, 20, RUSM_FOREVER);
@@ -322,7 +311,7 @@ static void block_lets_a_fiber_wait(void **state) {
 
 static void block_serves_in_the_order_of_arrival(void **state) {
     (void)state;
-    struct gate gate;
+    static struct gate gate;
     struct sender senders[5];
     start_gate(&gate, RUSM_MAILBOX_BLOCK_SENDER, 1);
     assert_int_equal(send_number(gate.pid, 0), RUSM_OK);
@@ -343,7 +332,7 @@ static void block_serves_in_the_order_of_arrival(void **state) {
 
 static void block_ends_with_the_deadline(void **state) {
     (void)state;
-    struct gate gate;
+    static struct gate gate;
     struct sender late, past;
     start_gate(&gate, RUSM_MAILBOX_BLOCK_SENDER, 1);
     assert_int_equal(send_number(gate.pid, 0), RUSM_OK);
@@ -362,7 +351,7 @@ static void block_ends_with_the_deadline(void **state) {
 
 static void block_forgets_a_sender_that_is_killed(void **state) {
     (void)state;
-    struct gate gate;
+    static struct gate gate;
     struct sender first, second;
     start_gate(&gate, RUSM_MAILBOX_BLOCK_SENDER, 1);
     assert_int_equal(send_number(gate.pid, 0), RUSM_OK);
@@ -384,7 +373,7 @@ static void block_forgets_a_sender_that_is_killed(void **state) {
 static void block_ends_with_the_receiver(void **state) {
     (void)state;
     for (unsigned round = 0; round < 2; round++) {
-        struct gate gate;
+        static struct gate gate;
         struct sender senders[10];
         start_gate(&gate, RUSM_MAILBOX_BLOCK_SENDER, 1);
         assert_int_equal(send_number(gate.pid, 0), RUSM_OK);
@@ -433,7 +422,7 @@ static void misuse(rusm_proc *self, void *arg) {
 
 static void block_refuses_what_can_never_go(void **state) {
     (void)state;
-    struct gate gate;
+    static struct gate gate;
     struct misuse wrong = {0};
     start_gate(&gate, RUSM_MAILBOX_BLOCK_SENDER, 1);
     wrong.to = gate.pid;
@@ -498,7 +487,7 @@ static rusm_step withdraw(rusm_proc *self, void *arg) {
 
 static void block_answers_again_later(void **state) {
     (void)state;
-    struct gate gate;
+    static struct gate gate;
     static struct puppet puppet;
     struct letter letter = {0};
     start_gate(&gate, RUSM_MAILBOX_BLOCK_SENDER, 1);
@@ -598,7 +587,7 @@ static void block_lets_calls_wait(void **state) {
 
 static void exit_ends_the_receiver_with_a_reason(void **state) {
     (void)state;
-    struct gate gate;
+    static struct gate gate;
     static struct puppet watcher;
     start_gate(&gate, RUSM_MAILBOX_EXIT, 3);
     puppet_start(&watcher, rt);
@@ -639,7 +628,7 @@ static void send_giants(rusm_proc *self, void *arg) {
 static void what_never_fits_is_the_senders_mistake(void **state) {
     (void)state;
     for (int policy = RUSM_MAILBOX_REFUSE; policy <= RUSM_MAILBOX_EXIT; policy++) {
-        struct gate gate;
+        static struct gate gate;
         struct giant giant = {0};
         rusm_timer timer;
         rusm_msg *msg;
@@ -673,7 +662,7 @@ static void policies_have_a_default(void **state) {
         .size = sizeof(options), .schedulers = 1, .mailbox_policy = RUSM_MAILBOX_DROP_OLDEST};
     rusm_runtime *own;
     assert_int_equal(rusm_runtime_start(&options, &own), RUSM_OK);
-    struct gate gate = {0};
+    static struct gate gate;
     rusm_spawn_options spawn = {.size = sizeof(spawn), .ops = &gate_ops, .body = &gate};
     rusm_proc_info *info;
     assert_int_equal(rusm_proc_spawn(own, &spawn, &gate.pid), RUSM_OK);
