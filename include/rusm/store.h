@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The store of an app from outside: read and change keys whether its node runs or not. While one
- * does, everything goes through the socket that it keeps beside the store; otherwise the store is
- * opened here, and a node that is started meanwhile finds it in use.
+ * does, each call goes through the socket that it keeps beside the store, on a connection of its
+ * own: such a store may stay open for long, also while the node is started anew. Otherwise the
+ * store is opened here, and a node that is started meanwhile finds it in use.
  *
  * Texts are UTF-8, since guests see keys as text. Values are any bytes.
  * Threads: the functions of one store are called from one thread that is not a scheduler. */
@@ -44,9 +45,10 @@ typedef struct rusm_store_value {
 /* Free the data and set everything to 0. */
 RUSM_API void rusm_store_value_clear(rusm_store_value *value);
 
-/* Every call below waits at most 30 seconds, a list so long for each page. RUSM_ETIMEDOUT,
- * RUSM_ECLOSED: the node did not answer, a write may have been made or not. RUSM_EINVAL: no UTF-8;
- * RUSM_ETOOBIG: a limit, which the text names; RUSM_EIO; RUSM_ELIMIT; RUSM_ENOMEM. */
+/* Every call below waits at most a minute, a list so long for each page. RUSM_ETIMEDOUT,
+ * RUSM_ECLOSED: the node has stopped or did not answer, a write may have been made or not.
+ * RUSM_EINVAL: no UTF-8; RUSM_ETOOBIG: a limit, which the text names; RUSM_EIO; RUSM_ELIMIT;
+ * RUSM_ENOMEM. */
 
 /* *out_value is written in any case and is to be cleared. RUSM_ENOTFOUND: no such key. */
 RUSM_API RUSM_MUST_USE int rusm_store_get(rusm_store *store, const char *bucket, const char *key,

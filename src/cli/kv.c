@@ -15,15 +15,18 @@ enum { MAX_VALUE = 16 << 20, MAX_NAME = 1024 };
 /* What the operands said. */
 struct request {
     char bucket[MAX_NAME], key[MAX_NAME];
-    const char *target; /* "bucket/key", as it was typed */
-    const char *file;   /* NULL: none was given; "-": standard input or output */
+    const char *target;   /* "bucket/key", as it was typed */
+    const char *file;     /* NULL: none was given; "-": standard input or output */
+    unsigned char *value; /* what it holds, if it is to be stored; owned */
+    size_t value_len;
 };
 
 struct action {
     const char *name;
     int (*run)(rusm_store *store, const struct request *request);
-    int least, most; /* operands */
-    bool takes_key;  /* else a bucket alone */
+    int least, most;  /* operands */
+    bool takes_key;   /* else a bucket alone */
+    bool stores_file; /* its content is read before the store is opened */
     const char *takes;
 };
 
@@ -61,20 +64,27 @@ static int say(const char *before, const char *word, const char *after) {
 /* ---- files ---- */
 
 /* One byte more than a value may have shows that there are too many. */
-static int read_value(const char *name, unsigned char *value, size_t *out_len) {
+static int read_file(const char *name, struct request *request) {
     bool is_input = strcmp(name, "-") == 0;
     FILE *file = is_input ? stdin : fopen(name, "rb");
     if (!file)
         return failed_file("reading", name, errno);
-    *out_len = fread(value, 1, MAX_VALUE + 1, file);
+    request->value_len = fread(request->value, 1, MAX_VALUE + 1, file);
     int error = ferror(file) ? errno : 0;
     if (!is_input)
         fclose(file);
     if (error)
         return failed_file("reading", name, error);
-    if (*out_len > MAX_VALUE)
+    if (request->value_len > MAX_VALUE)
         return failed("", name, " is too large: a value has at most 16777216 bytes");
     return RUSM__CLI_OK;
+}
+
+/* What comes from another program or from a keyboard may take its time, in which nobody else should
+ * have to wait for the store. */
+static int read_value(struct request *request) {
+    request->value = malloc(MAX_VALUE + 1);
+    return request->value ? read_file(request->file, request) : failed("", "out of memory", "");
 }
 
 static int write_value(const char *name, const rusm_store_value *value) {
@@ -98,20 +108,14 @@ static int write_value(const char *name, const rusm_store_value *value) {
 
 static int set(rusm_store *store, const struct request *request) {
     rusm_problem problem;
-    size_t len = 0;
     char bytes[64];
-    unsigned char *value = malloc(MAX_VALUE + 1);
-    if (!value)
-        return failed("", "out of memory", "");
-    int status = read_value(request->file, value, &len);
-    if (status == RUSM__CLI_OK)
-        status = rusm__cli_report(
-            "kv", rusm_store_set(store, request->bucket, request->key, value, len, &problem),
-            &problem);
-    free(value);
+    int status = rusm__cli_report("kv",
+                                  rusm_store_set(store, request->bucket, request->key,
+                                                 request->value, request->value_len, &problem),
+                                  &problem);
     if (status != RUSM__CLI_OK)
         return status;
-    snprintf(bytes, sizeof bytes, " (%zu bytes)", len);
+    snprintf(bytes, sizeof bytes, " (%zu bytes)", request->value_len);
     return say("set ", request->target, bytes);
 }
 
@@ -151,8 +155,6 @@ static int list(rusm_store *store, const struct request *request) {
     int status = rusm__cli_report("kv", code, &problem);
     if (status == RUSM__CLI_OK && !any)
         say("(bucket `", request->bucket, "` is empty)");
-    if (status == RUSM__CLI_OK && (fflush(stdout) != 0 || ferror(stdout)))
-        return failed_file("writing", "standard output", errno);
     return status;
 }
 
@@ -166,9 +168,11 @@ static int drop(rusm_store *store, const struct request *request) {
 }
 
 static const struct action actions[] = {
-    {"set", set, 2, 2, true, NULL},     {"get", get, 1, 2, true, "<bucket>/<key> [<out-file>]"},
-    {"list", list, 1, 1, false, NULL},  {"rm", drop, 1, 1, true, NULL},
-    {"delete", drop, 1, 1, true, NULL},
+    {"set", set, 2, 2, true, true, NULL},
+    {"get", get, 1, 2, true, false, "<bucket>/<key> [<out-file>]"},
+    {"list", list, 1, 1, false, false, NULL},
+    {"rm", drop, 1, 1, true, false, NULL},
+    {"delete", drop, 1, 1, true, false, NULL},
 };
 
 /* ---- operands ---- */
@@ -212,6 +216,21 @@ static int split(const struct action *action, struct request *request) {
     return RUSM__CLI_OK;
 }
 
+static int perform(const struct action *action, const struct request *request, const char *config) {
+    const rusm_store_options options = {.size = sizeof options, .config_path = config};
+    rusm_store *store;
+    rusm_problem problem;
+    int status = rusm__cli_report("kv", rusm_store_open(&options, &store, &problem), &problem);
+    if (status != RUSM__CLI_OK)
+        return status;
+    errno = 0;
+    status = action->run(store, request);
+    if (status == RUSM__CLI_OK && (fflush(stdout) != 0 || ferror(stdout)))
+        status = failed_file("writing", "standard output", errno ? errno : EIO);
+    rusm_store_close(store);
+    return status;
+}
+
 int rusm__cli_kv(const struct rusm__cli_command *command, const struct rusm__cli_args *args) {
     if (args->operand_count == 0) {
         rusm__cli_print_command_help(command, stderr);
@@ -227,16 +246,10 @@ int rusm__cli_kv(const struct rusm__cli_command *command, const struct rusm__cli
     struct request request = {.target = args->operands[1],
                               .file = args->operand_count > 2 ? args->operands[2] : NULL};
     status = split(action, &request);
-    if (status != RUSM__CLI_OK)
-        return status;
-    const rusm_store_options options = {.size = sizeof options, .config_path = args->config};
-    rusm_store *store;
-    rusm_problem problem;
-    int code = rusm_store_open(&options, &store, &problem);
-    status = rusm__cli_report("kv", code, &problem);
-    if (status != RUSM__CLI_OK)
-        return status;
-    status = action->run(store, &request);
-    rusm_store_close(store);
+    if (status == RUSM__CLI_OK && action->stores_file)
+        status = read_value(&request);
+    if (status == RUSM__CLI_OK)
+        status = perform(action, &request, args->config);
+    free(request.value);
     return status;
 }

@@ -3,9 +3,12 @@
  *
  * This folder uses include/rusm and nothing else of the project, so whatever the program does can
  * be done by a program that embeds the library. */
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "rusm/version.h"
 
@@ -43,7 +46,21 @@ static int run_command(const char *name, int argc, char **argv) {
     return command->run(command, &args);
 }
 
+/* The next file that is opened would take the number of a standard stream that was closed, and what
+ * is meant for that stream would go into it: into the store, for one. So the number is held by
+ * something that cannot be read, or written, just as if the stream were closed. */
+static bool hold_streams(void) {
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        int mode = fd == STDIN_FILENO ? O_WRONLY : O_RDONLY;
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", mode) != fd)
+            return false;
+    }
+    return true;
+}
+
 int main(int argc, char **argv) {
+    if (!hold_streams())
+        return RUSM__CLI_FAILED; /* and nowhere to say so */
     /* A reader that leaves must not end the node, nor must a peer that closes a socket. */
     signal(SIGPIPE, SIG_IGN);
     /* Scripts wait for the line with the address, so every line leaves at once. */

@@ -128,14 +128,14 @@ static bool is_short(struct rusm__bundle_call *call, struct rusm__slice source) 
     return false;
 }
 
-/* The first slash splits. */
+/* The first slash splits, and neither part is empty: a slash too many or too few is told as one. */
 static bool take_kv(struct rusm__guest *guest, struct rusm__bundle_call *call,
                     struct rusm__slice rest, struct rusm__bundle_source *out) {
     const unsigned char *slash = memchr(rest.ptr, '/', rest.len);
     if (!is_granted(guest, call, guest->profile->storage, RUSM__REFUSED_FROM_KV, out->whole,
                     "spawn-from kv denied: missing the storage capability"))
         return false;
-    if (!slash) {
+    if (!slash || slash == rest.ptr || slash + 1 == rest.ptr + rest.len) {
         refuse_source(call, "kv source must be `kv:<bucket>/<key>`, got ", out->whole, "");
         return false;
     }

@@ -145,6 +145,8 @@ static int open_all(struct rusm__kv *kv, struct rusm__kv_error *error) {
     if (result == RUSM_OK)
         result = open_env(kv, error);
     if (result == RUSM_OK)
+        result = rusm__kv_check_whole(kv, error);
+    if (result == RUSM_OK)
         result = open_database(kv, error);
     if (result == RUSM_OK)
         result = rusm__kv_sync_folder(kv->path, error);

@@ -206,6 +206,11 @@ int rusm__kv_reserve_lock_file(const char *path, unsigned max_readers,
 /* Make the entry of path in its folder durable. */
 int rusm__kv_sync_folder(const char *path, struct rusm__kv_error *error);
 
+/* ---- kv_whole.c ---- */
+
+/* Before the first transaction: a page that the file does not have must never be looked at. */
+int rusm__kv_check_whole(struct rusm__kv *kv, struct rusm__kv_error *error);
+
 /* ---- kv_map.c ---- */
 
 /* Change the map while no transaction is active: to `bytes`, or with 0 to what another program

@@ -78,7 +78,7 @@ RUSM_MUST_USE int rusm__door_call(int fd, const struct rusm__door_ask *ask,
 struct sockaddr_un;
 RUSM_MUST_USE int rusm__door_address(const char *store_path, int *out_folder_fd,
                                      struct sockaddr_un *out);
-/* *out_fd. RUSM_ENOTFOUND: nobody listens. */
+/* *out_fd. RUSM_ENOTFOUND: nobody listens; RUSM_ETIMEDOUT: too many wait before us. */
 RUSM_MUST_USE int rusm__door_connect(const char *store_path, int *out_fd);
 
 /* ---- door.c: the node's side ---- */

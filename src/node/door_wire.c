@@ -16,7 +16,7 @@
 
 #include "base/clock.h"
 
-enum { HEAD = 16, MAX_BODY = (16 << 20) + (1 << 16) };
+enum { HEAD = 16, MAX_BODY = (16 << 20) + (1 << 16), CONNECT_S = 20 };
 
 static const unsigned char magic[4] = {'R', 'K', 'V', '1'};
 
@@ -195,6 +195,12 @@ int rusm__door_address(const char *store_path, int *out_folder_fd, struct sockad
     return RUSM_OK;
 }
 
+/* As many as may wait at the door may do so already. */
+static int limit_connecting(int fd) {
+    const struct timeval limit = {.tv_sec = CONNECT_S};
+    return setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+}
+
 int rusm__door_connect(const char *store_path, int *out_fd) {
     struct sockaddr_un address;
     int folder;
@@ -203,10 +209,10 @@ int rusm__door_connect(const char *store_path, int *out_fd) {
     if (code < 0)
         return code;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
+    if (fd < 0 || limit_connecting(fd) < 0)
         code = RUSM_EIO;
     else if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
-        code = RUSM_ENOTFOUND;
+        code = errno == EAGAIN ? RUSM_ETIMEDOUT : RUSM_ENOTFOUND;
     close(folder);
     if (code == RUSM_OK)
         *out_fd = fd;

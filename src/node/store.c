@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The store of an app from outside (rusm/store.h): through the door of the node that holds it, or
  * opened here. Who tries to open it learns which of the two it is, so there is nothing to guess
- * from what a killed node has left behind. */
+ * from what a killed node has left behind.
+ *
+ * A call through the door has a connection of its own. The node answers one caller at a time and
+ * drops who stalls, so nobody keeps a connection while it waits for something else: for a person,
+ * for a slow reader of a list, for the next thing that a program wants. */
 #include "rusm/store.h"
 
 #include <stdio.h>
@@ -20,8 +24,8 @@
 enum { PATIENCE_MS = 3000, PAUSE_MS = 20 };
 
 struct rusm_store {
-    int fd; /* to a node's door; -1: the store is ours */
-    struct rusm__kv *kv;
+    char *path;
+    struct rusm__kv *kv; /* NULL: a node holds the store */
     struct rusm__kv_reader *reader;
 };
 
@@ -33,19 +37,39 @@ static int tell(rusm_problem *problem, int code, const char *text) {
 
 /* ---- opening ---- */
 
-static int open_own(rusm_store *store, const char *path, struct rusm__kv_error *error) {
-    int code = rusm__kv_open(path, NULL, &store->kv, error);
-    return code < 0 ? code : rusm__kv_reader_new(store->kv, &store->reader, error);
+static void close_own(rusm_store *store) {
+    rusm__kv_reader_free(store->reader);
+    rusm__kv_close(store->kv);
+    store->reader = NULL;
+    store->kv = NULL;
+}
+
+static int open_own(rusm_store *store, struct rusm__kv_error *error) {
+    int code = rusm__kv_open(store->path, NULL, &store->kv, error);
+    if (code == RUSM_OK)
+        code = rusm__kv_reader_new(store->kv, &store->reader, error);
+    if (code < 0)
+        close_own(store);
+    return code;
+}
+
+/* Somebody answers at the door. */
+static bool is_answered(const char *path) {
+    int fd;
+    if (rusm__door_connect(path, &fd) < 0)
+        return false;
+    close(fd);
+    return true;
 }
 
 /* A node that starts holds the store before it opens its door, and one that stops after it has
  * closed it. */
-static int reach(rusm_store *store, const char *path, struct rusm__kv_error *error) {
+static int reach(rusm_store *store, struct rusm__kv_error *error) {
     uint64_t end_ns = rusm__deadline_ms(rusm__clock_ns(), PATIENCE_MS);
     const struct timespec pause = {.tv_nsec = PAUSE_MS * (long)RUSM__MS};
     int code;
-    while ((code = open_own(store, path, error)) == RUSM_EBUSY) {
-        if (rusm__door_connect(path, &store->fd) == RUSM_OK)
+    while ((code = open_own(store, error)) == RUSM_EBUSY) {
+        if (is_answered(store->path))
             return RUSM_OK;
         if (rusm__clock_ns() >= end_ns)
             return code;
@@ -70,9 +94,8 @@ int rusm_store_open(const rusm_store_options *options, rusm_store **out_store,
         rusm__mem_free(path);
         return tell(problem, RUSM_ENOMEM, "");
     }
-    store->fd = -1;
-    code = reach(store, path, &error);
-    rusm__mem_free(path);
+    store->path = path;
+    code = reach(store, &error);
     if (code < 0) {
         rusm_store_close(store);
         rusm_problem_clear(problem);
@@ -85,10 +108,8 @@ int rusm_store_open(const rusm_store_options *options, rusm_store **out_store,
 void rusm_store_close(rusm_store *store) {
     if (!store)
         return;
-    if (store->fd >= 0)
-        close(store->fd);
-    rusm__kv_reader_free(store->reader);
-    rusm__kv_close(store->kv);
+    close_own(store);
+    rusm__mem_free(store->path);
     rusm__mem_free(store);
 }
 
@@ -123,6 +144,34 @@ static int check_ask(const struct rusm__door_ask *ask, rusm_problem *problem) {
     return code < 0 ? code : check_text(ask->key, "key", problem);
 }
 
+static const char *door_text(int code) {
+    switch (code) {
+    case RUSM_ENOTFOUND:
+        return "the node that held the store has stopped, or does not answer";
+    case RUSM_ECLOSED:
+        return "the node has closed the connection";
+    case RUSM_ETIMEDOUT:
+        return "the node does not answer";
+    default:
+        return "the node's answer cannot be read";
+    }
+}
+
+/* On a connection of its own: see above. A node that was started anew is as good as the old one. */
+static int call_node(rusm_store *store, const struct rusm__door_ask *ask,
+                     struct rusm__door_answer *answer, rusm_problem *problem) {
+    int fd;
+    int code = rusm__door_connect(store->path, &fd);
+    if (code == RUSM_OK) {
+        code = rusm__door_call(fd, ask, answer);
+        close(fd);
+    }
+    if (code == RUSM_OK)
+        return RUSM_OK;
+    const char *text = door_text(code);
+    return tell(problem, code == RUSM_ENOTFOUND ? RUSM_ECLOSED : code, text);
+}
+
 /* The answer's body is for the caller to release, also after an error. */
 static int call(rusm_store *store, const struct rusm__door_ask *ask,
                 struct rusm__door_answer *answer, rusm_problem *problem) {
@@ -132,13 +181,10 @@ static int call(rusm_store *store, const struct rusm__door_ask *ask,
     int code = check_ask(ask, problem);
     if (code < 0)
         return code;
-    if (store->fd < 0)
+    if (store->kv)
         rusm__door_perform(store->kv, store->reader, ask, answer);
-    else if ((code = rusm__door_call(store->fd, ask, answer)) < 0)
-        return tell(problem, code,
-                    code == RUSM_ECLOSED     ? "the node has closed the connection"
-                    : code == RUSM_ETIMEDOUT ? "the node does not answer"
-                                             : "the node's answer cannot be read");
+    else if ((code = call_node(store, ask, answer, problem)) < 0)
+        return code;
     return answer->code < 0 ? tell(problem, answer->code, rusm__buf_cstr(&answer->body)) : RUSM_OK;
 }
 

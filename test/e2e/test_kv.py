@@ -40,6 +40,10 @@ def kv(app, *args, stdin=b""):
     return done.returncode, done.stdout, done.stderr
 
 
+def start_kv(app, *args, **options):
+    return subprocess.Popen([BIN, "kv", *args], cwd=app.path, env=app.env, **options)
+
+
 def store_path(app):
     return app.path / "killed.data"
 
@@ -105,6 +109,33 @@ def wrong_use():
 
 
 @case
+def a_closed_stream_does_not_take_the_store_in():
+    """What opens the store must not get the number of a standard stream."""
+    with idle_app() as app:
+        same(kv(app, "set", "b/k", "-", stdin=ALL_BYTES)[0], 0)
+        for args, closed in ((["get", "b/k"], 1), (["list", "b"], 1), (["rm", "b/none"], 1),
+                             (["set", "b/k", "-"], 0), (["get", "b/none"], 2)):
+            code = subprocess.run(
+                ["/bin/sh", "-c", f'"$@" {closed}{"<" if closed == 0 else ">"}&-', "sh", BIN, "kv",
+                 *args], cwd=app.path, env=app.env, capture_output=True, timeout=PATIENCE,
+                check=False).returncode
+            same((args, code), (args, 1))
+        same(kv(app, "get", "b/k"), (0, ALL_BYTES, b""))
+
+
+@case
+def what_cannot_be_said_is_an_error():
+    with idle_app() as app, open("/dev/full", "wb") as full:
+        same(kv(app, "set", "b/k", "-", stdin=b"v")[0], 0)
+        for args in (["set", "b/k", "rusm.toml"], ["get", "b/k"], ["list", "b"], ["list", "none"],
+                     ["rm", "b/k"]):
+            with start_kv(app, *args, stdout=full, stderr=subprocess.PIPE) as process:
+                same(process.communicate(timeout=PATIENCE)[1],
+                     b"kv failed: writing standard output: No space left on device\n")
+                same(process.returncode, 1)
+
+
+@case
 def guests_and_the_command_see_the_same():
     with idle_app() as app, app.start() as node:
         node.request("PUT", "/put/w/1").expect(200, "true")  # with a time to live
@@ -132,6 +163,27 @@ def long_lists_come_whole():
         connection.close()
         wanted = "".join(f"w-{number:08}\n" for number in range(0, 4400, 4)).encode()
         same(kv(app, "list", "killed")[1] == wanted, True, "all keys in order")
+        with start_kv(app, "list", "killed", stdout=subprocess.PIPE, pipesize=4096) as slow:
+            same(slow.stdout.read(5), wanted[:5])  # its pipe is full, and there is a second page
+            same(kv(app, "list", "other")[0], 0)
+            same(slow.stdout.read() == wanted[5:], True, "the rest")
+            same(slow.wait(PATIENCE), 0, "exit code")
+
+
+@case
+def who_waits_for_a_value_does_not_hold_the_store():
+    """A value that is slow to come: meanwhile a node starts, and is asked by others."""
+    with idle_app() as app:
+        fifo = app.path / "slow"
+        os.mkfifo(fifo)
+        with start_kv(app, "set", "b/k", "slow", stdout=subprocess.DEVNULL) as slow, \
+                open(fifo, "wb") as value:
+            with app.start():  # somebody reads the fifo, or it would not be open
+                same(kv(app, "set", "b/k", "-", stdin=b"early")[0], 0)
+                value.write(b"late")
+                value.close()
+                same(slow.wait(PATIENCE), 0, "exit code")
+                same(kv(app, "get", "b/k"), (0, b"late", b""))
 
 
 @case
@@ -183,10 +235,12 @@ def callers_that_misbehave_hold_nobody_up():
 
 
 def answer_in_a_nodes_place(listener, answer):
-    """To whatever is asked, until nobody asks any more."""
-    with listener.accept()[0] as caller:
-        while caller.recv(4096):
-            caller.sendall(answer)
+    """To whatever is asked, until the listener goes."""
+    with contextlib.suppress(OSError):
+        while True:
+            with listener.accept()[0] as caller:
+                while caller.recv(4096):
+                    caller.sendall(answer)
 
 
 @case

@@ -231,6 +231,8 @@ static void wrong_sources_are_errors(void **state) {
                 "unrecognised bundle source \"ftp:\\\"x\\\\\" (expected `inline:<…>`, "
                 "`kv:<bucket>/<key>`, or `http(s)://…`)");
     ask_in_vain(w, asker, "kv:b", "kv source must be `kv:<bucket>/<key>`, got \"kv:b\"");
+    ask_in_vain(w, asker, "kv:/k", "kv source must be `kv:<bucket>/<key>`, got \"kv:/k\"");
+    ask_in_vain(w, asker, "kv:b/ ", "kv source must be `kv:<bucket>/<key>`, got \"kv:b/\"");
     ask_in_vain(w, asker, "kv:b/none", "bundle not found at kv:b/none");
     ask_in_vain(w, asker, "inline:", "compiling dynamic WASM component: there are no bytes");
     ask_in_vain(w, asker, "inline:print()", "compiling dynamic WASM component: this is no Web");

@@ -148,6 +148,63 @@ static void kv_refuses_stores_of_others(void **state) {
     assert_non_null(strstr(refusal(path, RUSM_EIO), "another version of rusm"));
 }
 
+/* ---- files that are shorter than they say ---- */
+
+static off_t file_bytes(const char *path) {
+    struct stat info;
+    assert_int_equal(stat(path, &info), 0);
+    return info.st_size;
+}
+
+/* A copy that ran out of disk: whatever is missing, looking for it would end the process. */
+static void kv_refuses_files_that_were_cut_short(void **state) {
+    (void)state;
+    static char value[100000];
+    struct rusm__kv *kv = open_store("cut.db", NULL);
+    char path[256], key[16];
+    strcpy(path, path_of("cut.db"));
+    for (int i = 0; i < 8; i++) {
+        snprintf(key, sizeof key, "k%d", i);
+        assert_int_equal(set(kv, text("b"), text(key), bytes_of(value, sizeof value)).code, 0);
+    }
+    rusm__kv_close(kv);
+    off_t bytes[] = {file_bytes(path) - 1, file_bytes(path) / 2, 3 * 4096, 2 * 4096};
+    for (size_t i = 0; i < sizeof bytes / sizeof bytes[0]; i++) {
+        assert_int_equal(truncate(path, bytes[i]), 0);
+        assert_non_null(strstr(refusal(path, RUSM_EIO), "it is cut short, with "));
+        assert_int_equal(file_bytes(path), bytes[i]); /* left alone */
+    }
+}
+
+/* Pages at the end of the file that were given back before anybody wrote them. */
+static void kv_opens_files_that_end_with_unwritten_pages(void **state) {
+    (void)state;
+    static char value[1000000];
+    struct rusm__kv *kv = open_store("short.db", NULL);
+    MDB_txn *txn;
+    MDB_envinfo info;
+    MDB_val key = rusm__kv_val("\0\1bk", 4), large = rusm__kv_val(value, sizeof value);
+    for (int i = 0; i < 5; i++) /* leaves free pages, without which none are given back */
+        assert_int_equal(set_text(kv, "b", "stays", "here"), 0);
+    assert_int_equal(mdb_txn_begin(kv->env, NULL, 0, &txn), 0);
+    assert_int_equal(mdb_put(txn, kv->dbi, &key, &large, 0), 0);
+    assert_int_equal(mdb_del(txn, kv->dbi, &key, NULL), 0);
+    assert_int_equal(mdb_txn_commit(txn), 0);
+    assert_int_equal(mdb_env_info(kv->env, &info), 0);
+    rusm__kv_close(kv);
+    assert_true((size_t)file_bytes(path_of("short.db")) < info.me_last_pgno * 4096);
+    for (int i = 0; i < 2; i++) {
+        kv = open_store("short.db", NULL);
+        struct rusm__kv_reader *reader = open_reader(kv);
+        struct rusm__kv_value found;
+        assert_int_equal(rusm__kv_get(reader, text("b"), text("stays"), &found, NULL), 0);
+        rusm__mem_free(found.data);
+        rusm__kv_reader_free(reader);
+        assert_int_equal(set_text(kv, "b", "more", "there"), 0);
+        rusm__kv_close(kv);
+    }
+}
+
 static void kv_refuses_paths_that_are_too_long(void **state) {
     (void)state;
     char path[PATH_MAX + 10];
@@ -234,6 +291,8 @@ int main(void) {
         cmocka_unit_test(kv_refuses_a_second_process_and_says_who),
         cmocka_unit_test(kv_refuses_files_that_are_no_store),
         cmocka_unit_test(kv_refuses_stores_of_others),
+        cmocka_unit_test(kv_refuses_files_that_were_cut_short),
+        cmocka_unit_test(kv_opens_files_that_end_with_unwritten_pages),
         cmocka_unit_test(kv_refuses_paths_that_are_too_long),
         cmocka_unit_test(kv_refuses_values_of_a_later_form),
         cmocka_unit_test(kv_clears_readers_of_dead_processes),
