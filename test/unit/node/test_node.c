@@ -21,6 +21,9 @@
 
 #include "rusm/error.h"
 
+#define PATIENCE_S 30
+#include "wait.h"
+
 /* Returns at once. */
 #define ACTOR                                                                                      \
     "(component (core module $m (func (export \"run\")))"                                          \
@@ -268,7 +271,7 @@ static void failed_start_leaves_nothing_behind(void **state) {
     unsigned before = count_threads();
     start_fails(RUSM_NODE_SERVE, RUSM_EBUSY, "binding 127.0.0.1:");
     start_fails(RUSM_NODE_SERVE, RUSM_EBUSY, "binding 127.0.0.1:");
-    assert_int_equal(count_threads(), before);
+    WAIT_FOR(count_threads() <= before); /* one that was joined is listed a moment longer */
     close(taken);
     rusm_node_options options = options_for(RUSM_NODE_SERVE);
     rusm_node *node;
