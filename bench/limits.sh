@@ -2,24 +2,29 @@
 # SPDX-License-Identifier: MIT
 # How far beyond its limit of time a guest gets, and what its neighbours notice.
 #
-#   ./dev bench limits [--rounds N]
+#   ./dev bench limits [--json] [--rounds N]
 #
-# Handlers of requests with limits of 100 ms that spin, also in a start function, or wait: `late` is
-# the time from the request to the 504 beyond the limit, as the client sees it (for cpu-ms that is
-# time of the clock, which on a busy machine is more than the CPU time); `used` is what the node
-# says of the CPU time beyond the limit. The neighbour is a handler that answers at once, asked
-# again and again meanwhile.
+# Handlers of requests with limits of 100 ms that spin, also in a start function, or wait.
+# limits-late is the time from the request to the 504 beyond the limit, as the client sees it (for
+# cpu-ms that is time of the clock, which on a busy machine is more than the CPU time); limits-used
+# is what the node says of the CPU time beyond the limit; both are medians, with the most beside
+# it. limits-neighbour is the median time of a handler that answers at once, asked again and again
+# meanwhile.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-rounds=20
+rounds=20 json=no
 while [ $# -gt 0 ]; do
     case $1 in
+    --json) json=yes ;;
+    --peers) echo "bench limits: the reference has no such limits" >&2 ;;
     --rounds) rounds=$2 && shift ;;
     *) echo "bench limits: unknown option $1" >&2 && exit 2 ;;
     esac
     shift
 done
-PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=test/e2e python3 - "$rounds" <<'PY'
+PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=test/e2e python3 - "$rounds" "$json" <<'PY'
+import json
+import os
 import re
 import sys
 import threading
@@ -28,9 +33,10 @@ import time
 from harness import App, Neighbour, same
 
 ROUNDS = int(sys.argv[1])
+JSON = sys.argv[2] == "yes"
 LIMIT = 100.0
-CASES = (("cpu-ms, spin", "/cpu/spin"), ("cpu-ms, start function", "/start"),
-         ("deadline-ms, spin", "/late/spin"), ("deadline-ms, receive", "/late/wait_for_ever"))
+CASES = (("cpu-spin", "/cpu/spin"), ("cpu-start-function", "/start"),
+         ("deadline-spin", "/late/spin"), ("deadline-receive", "/late/wait_for_ever"))
 MANIFEST = """
 [log]
 level = "error"
@@ -107,21 +113,29 @@ def measure(node, path, at_once=1):
     return late, used, [1000 * delay for delay in neighbour.delays]
 
 
-def row(name, late, used, times):
-    cells = [f"{quantile(late, 0.5):.1f} {max(late):.1f}" if late else "",
-             f"{quantile(used, 0.5):.0f} {max(used):.0f}" if used else "",
-             f"{quantile(times, 0.5):.2f} {quantile(times, 0.99):.2f}"]
-    print(f"| {name} | " + " | ".join(cells) + " |")
+def report(name, value, unit, **more):
+    line = {"name": name, "value": round(value, 3), "unit": unit, "threads": os.cpu_count(), **more}
+    if JSON:
+        print(json.dumps(line))
+    else:
+        print(line.pop("name"), *(f"{key}={what}" for key, what in line.items()))
 
 
-print("| guest | late, ms: median, most | used, ms: median, most | neighbour, ms: p50, p99 |")
-print("|---|---|---|---|")
+def rows(guest, late, used, times):
+    for name, values in (("late", late), ("used", used)):
+        if values:
+            report(f"limits-{name}", quantile(values, 0.5), "ms", guest=guest,
+                   most=round(max(values), 3))
+    p50, p99 = (round(1000 * quantile(times, q), 1) for q in (0.5, 0.99))
+    report("limits-neighbour", p50 / 1000, "ms", guest=guest, p50_us=p50, p99_us=p99)
+
+
 with App(MANIFEST, {"cpu": "test/odd.wasm", "late": "test/odd.wasm",
                     "start-loop": "test/start-loop.wasm",
                     "hello": "hello/wasm/hello.wasm"}) as app, app.start() as node:
     node.get("/hello").expect(200)
-    row("none", *measure(node, None))
+    rows("none", *measure(node, None))
     for name, path in CASES:
-        row(name, *measure(node, path))
-    row("deadline-ms, 16 that spin at once", *measure(node, "/late/spin", 16))
+        rows(name, *measure(node, path))
+    rows("deadline-spin-16-at-once", *measure(node, "/late/spin", 16))
 PY

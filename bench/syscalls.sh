@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # System calls per request in the steady state: `strace -f -c` attached to a served app under load.
 #
-#   ./dev bench syscalls [--seconds N] [--path /] [--app app-rust]
+#   ./dev bench syscalls [--json] [--seconds N] [--path /] [--app app-rust]
 #
 # Prints the table of strace, then one line per system call that could map memory or talk to the
 # pool, as calls per request. Being traced makes the server slow; the counts are what matters.
@@ -18,6 +18,7 @@ while [ $# -gt 0 ]; do
     --path) path=$2 && shift ;;
     --app) app=$2 && shift ;;
     --json) json=yes ;;
+    --peers) echo "bench syscalls: counts of ours only" >&2 ;;
     *) echo "bench syscalls: unknown option $1" >&2 && exit 2 ;;
     esac
     shift
@@ -34,7 +35,7 @@ total=$(wrk -t1 -c32 -d"${seconds}s" "$server_url$path" |
     sed -n 's/^ *\([0-9]*\) requests in.*/\1/p')
 kill -INT "$tracer"
 wait "$tracer" 2>/dev/null || true
-cat "$bench_dir/table"
+[ "$json" = yes ] || cat "$bench_dir/table"
 for call in mmap munmap mprotect madvise ioctl; do
     count=$(awk -v call=$call '$NF == call { print $4 }' "$bench_dir/table")
     each=$(awk -v n="${count:-0}" -v t="$total" 'BEGIN { printf "%.4f", n / t }')

@@ -2,21 +2,32 @@
 # SPDX-License-Identifier: MIT
 # System calls per spawn in the steady state: strace -f -c looks at component-storm for two seconds
 # of five, for an empty component, for one that grows its memory by 1 MiB, and for two in turn.
-#   ./dev bench wasm-syscalls [--threads N]
+#
+#   ./dev bench wasm-syscalls [--json] [--threads N]
+#
 # The guests that are counted are those of the seconds before and after strace, at their rate; what
 # strace itself slows down makes the calls per spawn look smaller by as much.
 set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+# shellcheck source=bench/lib/report.sh
+source lib/report.sh
+
 threads=$(nproc)
-case $# in
-0) ;;
-*)
-    [ "$1" = --threads ] && [[ ${2:-} =~ ^[1-9][0-9]*$ ]] && [ $# = 2 ] || {
-        echo "usage: ./dev bench wasm-syscalls [--threads N]" >&2
-        exit 2
-    }
-    threads=$2
-    ;;
-esac
+while [ $# -gt 0 ]; do
+    case $1 in
+    --json) json=yes ;;
+    --peers) echo "bench wasm-syscalls: counts of ours only" >&2 ;;
+    --threads)
+        [[ ${2:-} =~ ^[1-9][0-9]*$ ]] || {
+            echo "bench wasm-syscalls: --threads takes a number" >&2
+            exit 2
+        }
+        threads=$2 && shift
+        ;;
+    *) echo "bench wasm-syscalls: unknown option $1" >&2 && exit 2 ;;
+    esac
+    shift
+done
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -33,17 +44,14 @@ look() { # look TITLE MEMORY_MB GUEST...
     sleep 2.5 # past the warm-up
     timeout -s INT 2 strace -f -c -o "$work/calls" -p "$bench" 2>/dev/null || true
     wait "$bench"
-    awk -v title="$title" -v memory="$memory" '
-        FILENAME ~ /figure$/ { split($2, value, "="); rate = value[2]; next }
-        $NF ~ /^(mmap|munmap|mprotect|madvise|ioctl|getrusage)$/ { calls[$NF] = $4 }
-        END {
-            printf "%s memory_mb=%d spawns=%d", title, memory, 2 * rate
-            n = split("mmap munmap mprotect madvise ioctl getrusage", names, " ")
-            for (i = 1; i <= n; i++)
-                printf " %s=%d (%.4f per spawn)", names[i], calls[names[i]],
-                    calls[names[i]] / (2 * rate)
-            print ""
-        }' "$work/figure" "$work/calls"
+    local spawns call count each
+    spawns=$(sed -n 's/.* value=\([0-9]*\).*/\1/p' "$work/figure" | awk '{ print 2 * $1; exit }')
+    for call in mmap munmap mprotect madvise ioctl getrusage; do
+        count=$(awk -v call=$call '$NF == call { n = $4 } END { print n + 0 }' "$work/calls")
+        each=$(awk -v n="$count" -v t="$spawns" 'BEGIN { printf "%.4f", n / t }')
+        report "wasm-syscalls-$call" "$each" calls/spawn "$threads" "guest=$title" \
+            "memory_mb=$memory" "calls=$count" "spawns=$spawns"
+    done
 }
 
 for memory in 16 64; do
