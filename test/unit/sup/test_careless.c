@@ -20,6 +20,10 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
+enum { PATIENCE_S = 60 };
+
+#include "wait.h"
+
 #define FOR_EVER UINT64_MAX
 #define HOUR     (3600 * RUSM__SECOND)
 
@@ -43,17 +47,6 @@ static int tear_down(void **state) {
     rusm_supervisor_free(sup);
     return 0;
 }
-
-static void nap(void) {
-    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-}
-
-#define EVENTUALLY(condition)                                                                      \
-    do {                                                                                           \
-        for (unsigned naps_ = 0; !(condition) && naps_ < 60000; naps_++)                           \
-            nap();                                                                                 \
-        assert_true(condition);                                                                    \
-    } while (0)
 
 /* ---- children ---- */
 
@@ -160,7 +153,7 @@ static void start_that_names_nobody_has_failed(void **state) {
         start_with(children, 2, RUSM_ONE_FOR_ONE);
         assert_int_equal(rusm_supervisor_ready(NULL, sup, FOR_EVER), cases[i].code);
         assert_int_equal(rusm_supervisor_stop(NULL, sup, FOR_EVER), RUSM_OK);
-        EVENTUALLY(rusm_runtime_process_count(rt) == 0);
+        WAIT_FOR(rusm_runtime_process_count(rt) == 0);
         rusm_supervisor_free(sup);
         sup = NULL;
     }
@@ -178,10 +171,10 @@ static void child_that_was_not_to_be_watched_is_watched(void **state) {
         assert_int_equal(rusm_supervisor_children(sup, &info, 1), 1);
         rusm_pid first = info.pid;
         assert_true(rusm_pid_kill(rt, first)); /* noticed */
-        EVENTUALLY(rusm_supervisor_children(sup, &info, 1) == 1 && info.restarts == 1);
+        WAIT_FOR(rusm_supervisor_children(sup, &info, 1) == 1 && info.restarts == 1);
         assert_true(info.state == RUSM_CHILD_UP && info.pid != first);
         assert_int_equal(rusm_supervisor_stop(NULL, sup, FOR_EVER), RUSM_OK);
-        EVENTUALLY(rusm_runtime_process_count(rt) == 0);
+        WAIT_FOR(rusm_runtime_process_count(rt) == 0);
         rusm_supervisor_free(sup);
         sup = NULL;
     }
@@ -191,11 +184,11 @@ static void child_that_is_dead_has_fallen(void **state) {
     (void)state;
     dead = spawn_bare();
     assert_true(rusm_pid_kill(rt, dead));
-    EVENTUALLY(!rusm_pid_is_alive(rt, dead));
+    WAIT_FOR(!rusm_pid_is_alive(rt, dead));
     enum careless how = NAMES_THE_DEAD;
     rusm_child child = child_of("careless", start_careless, &how);
     start_with(&child, 1, RUSM_ONE_FOR_ONE);
-    EVENTUALLY(!rusm_pid_is_alive(rt, sup_pid)); /* it gave up */
+    WAIT_FOR(!rusm_pid_is_alive(rt, sup_pid)); /* it gave up */
     assert_int_equal(atomic_load(&starts), 1 + 3);
     assert_int_equal(rusm_supervisor_stop(NULL, sup, FOR_EVER), RUSM_OK);
 }
@@ -234,7 +227,7 @@ static int run_in_a_step(struct errand *errand) {
     rusm_spawn_options options = {.size = sizeof(options), .ops = &ops, .body = errand};
     rusm_pid pid;
     assert_int_equal(rusm_proc_spawn(rt, &options, &pid), RUSM_OK);
-    EVENTUALLY(atomic_load(&errand->ended));
+    WAIT_FOR(atomic_load(&errand->ended));
     return atomic_load(&errand->code);
 }
 
@@ -262,7 +255,7 @@ static rusm_pid start_fiber(struct errand *errand) {
 
 static int run_in_a_fiber(struct errand *errand) {
     start_fiber(errand);
-    EVENTUALLY(atomic_load(&errand->ended));
+    WAIT_FOR(atomic_load(&errand->ended));
     return atomic_load(&errand->code);
 }
 
@@ -277,7 +270,7 @@ static void schedulers_do_not_wait_as_threads_do(void **state) {
     assert_int_equal(atomic_load(&drops), 3);
     /* What waits for nothing may be asked from anywhere. */
     assert_int_equal(run_in_a_step(&(struct errand){.deadline_ns = 0}), RUSM_ETIMEDOUT);
-    EVENTUALLY(rusm_supervisor_children(sup, NULL, 0) == 2);
+    WAIT_FOR(rusm_supervisor_children(sup, NULL, 0) == 2);
     assert_int_equal(rusm_supervisor_stop(NULL, sup, FOR_EVER), RUSM_OK);
     assert_int_equal(atomic_load(&drops), 5);
 }
@@ -294,7 +287,7 @@ static void start_stuck(void) {
     rusm_child_info info;
     assert_int_equal(rusm_supervisor_children(sup, &info, 1), 1);
     assert_true(rusm_pid_kill(rt, info.pid));
-    EVENTUALLY(rusm_supervisor_children(sup, &info, 1) == 1 && info.state == RUSM_CHILD_DOWN);
+    WAIT_FOR(rusm_supervisor_children(sup, &info, 1) == 1 && info.state == RUSM_CHILD_DOWN);
 }
 
 static void argument_of_a_request_that_stands_is_dropped_later(void **state) {
@@ -307,14 +300,14 @@ static void argument_of_a_request_that_stands_is_dropped_later(void **state) {
     assert_int_equal(run_in_a_fiber(&late), RUSM_ETIMEDOUT);
     struct errand doomed = {.with_self = true, .deadline_ns = FOR_EVER};
     rusm_pid pid = start_fiber(&doomed);
-    EVENTUALLY(atomic_load(&doomed.begun));
-    nap(); /* as a rule it waits by now; the rule is the same if not */
+    WAIT_FOR(atomic_load(&doomed.begun));
+    nap_ms(1); /* as a rule it waits by now; the rule is the same if not */
     assert_true(rusm_pid_kill(rt, pid));
-    EVENTUALLY(atomic_load(&doomed.ended));
+    WAIT_FOR(atomic_load(&doomed.ended));
     assert_int_equal(atomic_load(&doomed.code), RUSM_EEXITING);
     assert_int_equal(rusm_supervisor_stop(NULL, sup, FOR_EVER), RUSM_OK);
-    EVENTUALLY(atomic_load(&drops) == 3);
-    EVENTUALLY(rusm_runtime_process_count(rt) == 0);
+    WAIT_FOR(atomic_load(&drops) == 3);
+    WAIT_FOR(rusm_runtime_process_count(rt) == 0);
     assert_int_equal(atomic_load(&drops), 3);
 }
 
@@ -348,7 +341,7 @@ static void argument_of_a_request_that_was_not_made_is_dropped(void **state) {
     rusm_pid pid;
     assert_int_equal(rusm_fiber_spawn(rt, &fiber, &pid), RUSM_OK);
     assert_int_equal(rusm_pid_exit(rt, pid, RUSM_EXIT_CRASHED, "go"), RUSM_OK);
-    EVENTUALLY(atomic_load(&late.ended));
+    WAIT_FOR(atomic_load(&late.ended));
     if (atomic_load(&late.begun)) { /* else it had not begun to run, and never did */
         assert_int_equal(atomic_load(&late.code), RUSM_EEXITING);
         assert_int_equal(atomic_load(&drops), 4);
@@ -356,7 +349,7 @@ static void argument_of_a_request_that_was_not_made_is_dropped(void **state) {
 
     unsigned before = atomic_load(&drops);
     assert_int_equal(rusm_supervisor_stop(NULL, sup, FOR_EVER), RUSM_OK);
-    EVENTUALLY(!rusm_pid_is_alive(rt, sup_pid));
+    WAIT_FOR(!rusm_pid_is_alive(rt, sup_pid));
     assert_int_equal(atomic_load(&drops), before + 1);
     assert_int_equal(rusm_supervisor_add(NULL, sup, &child, FOR_EVER), RUSM_ENOPROC);
     struct errand gone = {.with_self = true, .deadline_ns = FOR_EVER};
@@ -386,11 +379,11 @@ static void argument_is_dropped_by_a_supervisor_that_stops(void **state) {
                        .arg = &is_deaf,
                        .grace_ns = FOR_EVER};
     start_with(&deaf, 1, RUSM_ONE_FOR_ONE);
-    EVENTUALLY(atomic_load(&is_deaf));
+    WAIT_FOR(atomic_load(&is_deaf));
     assert_int_equal(rusm_supervisor_stop(NULL, sup, 0), RUSM_ETIMEDOUT);
     rusm_child child = extra_child();
     assert_int_equal(rusm_supervisor_add(NULL, sup, &child, FOR_EVER), RUSM_ESTATE);
-    EVENTUALLY(atomic_load(&drops) == 1);
+    WAIT_FOR(atomic_load(&drops) == 1);
 }
 
 /* Keeps the supervisor, and its scheduler, as long as the test needs. */
@@ -399,7 +392,7 @@ static int start_when_told(rusm_proc *self, void *arg, rusm_spawn_options *spawn
     _Atomic int *told = arg;
     atomic_store(told, 1);
     while (atomic_load(told) != 2)
-        nap();
+        nap_ms(1);
     return start_good(self, NULL, spawn, out_pid);
 }
 
@@ -419,7 +412,7 @@ static void argument_is_dropped_when_there_is_no_room(void **state) {
             .child_count = 1,
             .spawn = {.mailbox_messages = 1, .mailbox_policy = cases[i].policy}};
         assert_int_equal(rusm_supervisor_start(rt, &options, &sup_pid, &sup), RUSM_OK);
-        EVENTUALLY(atomic_load(&told) == 1);
+        WAIT_FOR(atomic_load(&told) == 1);
         rusm_msg *noise;
         assert_int_equal(rusm_msg_new(0, &noise), RUSM_OK);
         assert_int_equal(rusm_msg_send(rt, sup_pid, noise), RUSM_OK);
@@ -573,12 +566,12 @@ static void longest_grace_does_not_overflow(void **state) {
                            .arg = &is_deaf,
                            .grace_ns = graces[i]};
         start_with(&deaf, 1, RUSM_ONE_FOR_ONE);
-        EVENTUALLY(atomic_load(&is_deaf));
+        WAIT_FOR(atomic_load(&is_deaf));
         assert_int_equal(rusm_supervisor_stop(NULL, sup, rusm_now_ns() + 20 * RUSM__MS),
                          RUSM_ETIMEDOUT);
         rusm_child_info info = {0};
-        EVENTUALLY(rusm_supervisor_children(sup, &info, 1) == 1 &&
-                   info.state == RUSM_CHILD_STOPPING); /* it may not even have heard of it */
+        WAIT_FOR(rusm_supervisor_children(sup, &info, 1) == 1 &&
+                 info.state == RUSM_CHILD_STOPPING); /* it may not even have heard of it */
         assert_true(rusm_pid_kill(rt, info.pid));
         assert_int_equal(rusm_supervisor_stop(NULL, sup, FOR_EVER), RUSM_OK);
         rusm_supervisor_free(sup);
@@ -601,7 +594,7 @@ static void as_many_children_as_are_allowed(void **state) {
     assert_int_equal(rusm_supervisor_add(NULL, sup, &child, FOR_EVER), RUSM_ELIMIT);
     assert_int_equal(atomic_load(&drops), 1);
     assert_int_equal(rusm_supervisor_stop(NULL, sup, FOR_EVER), RUSM_OK);
-    EVENTUALLY(rusm_runtime_process_count(rt) == 0);
+    WAIT_FOR(rusm_runtime_process_count(rt) == 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

@@ -19,7 +19,9 @@
 
 #include "base/clock.h"
 
-enum { LINES_MAX = 8 };
+enum { PATIENCE_S = 60, LINES_MAX = 8 };
+
+#include "wait.h"
 
 struct scene {
     rusm_runtime *rt;
@@ -106,22 +108,17 @@ static bool is_deaf(rusm_runtime *rt, rusm_supervisor *sup) {
     return deaf;
 }
 
-static void nap(void) {
-    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-}
-
 /* Runs a supervisor to its end, then the lines in order and nothing else. */
 static void expect_lines(struct scene *scene, const rusm_supervisor_options *options, bool stops,
                          const char *const *lines) {
     rusm_supervisor *sup;
     rusm_pid pid;
     assert_int_equal(rusm_supervisor_start(scene->rt, options, &pid, &sup), RUSM_OK);
-    while (stops && !is_deaf(scene->rt, sup))
-        nap();
-    if (stops)
+    if (stops) {
+        WAIT_FOR(is_deaf(scene->rt, sup));
         assert_int_equal(rusm_supervisor_stop(NULL, sup, UINT64_MAX), RUSM_OK);
-    while (rusm_pid_is_alive(scene->rt, pid))
-        nap();
+    }
+    WAIT_FOR(!rusm_pid_is_alive(scene->rt, pid));
     rusm_runtime_stop(scene->rt);
     rusm_supervisor_free(sup);
     assert_int_equal(rusm_log_stop(), RUSM_OK);

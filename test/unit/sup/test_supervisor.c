@@ -22,7 +22,9 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-enum { HANG_S = 60, ACTORS = 128, EVENTS = 4096 };
+enum { PATIENCE_S = 60, ACTORS = 128, EVENTS = 4096 };
+
+#include "wait.h"
 
 #define FOR_EVER UINT64_MAX
 #define HOUR     (3600 * RUSM__SECOND)
@@ -141,17 +143,6 @@ static void drop_actor(void *arg) {
 
 /* ---- the tests' side ---- */
 
-static void nap(void) {
-    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-}
-
-#define EVENTUALLY(condition)                                                                      \
-    do {                                                                                           \
-        for (unsigned naps_ = 0; !(condition) && naps_ < HANG_S * 1000; naps_++)                   \
-            nap();                                                                                 \
-        assert_true(condition);                                                                    \
-    } while (0)
-
 static bool happened(struct stage *stage, const char *events) {
     pthread_mutex_lock(&stage->lock);
     bool same = strcmp(stage->events, events) == 0;
@@ -161,8 +152,8 @@ static bool happened(struct stage *stage, const char *events) {
 
 /* Exactly this and nothing else has happened since the last call. */
 static void expect_events(struct stage *stage, const char *events) {
-    for (unsigned naps = 0; !happened(stage, events) && naps < HANG_S * 1000; naps++)
-        nap();
+    for (long naps = 0; !happened(stage, events) && naps < PATIENCE_S * 1000L; naps++)
+        nap_ms(1);
     pthread_mutex_lock(&stage->lock);
     assert_string_equal(stage->events, events);
     stage->events[0] = '\0';
@@ -269,7 +260,7 @@ static void start_three(struct stage *stage, rusm_strategy strategy, rusm_restar
 
 static void stop(struct stage *stage) {
     assert_int_equal(rusm_supervisor_stop(NULL, stage->sup, FOR_EVER), RUSM_OK);
-    EVENTUALLY(is_gone(stage));
+    WAIT_FOR(is_gone(stage));
 }
 
 static int set_up(void **state) {
@@ -318,7 +309,7 @@ static void failing_start_undoes_the_earlier_ones(void **state) {
     rusm_supervisor_options options = options_of(stage, 4, RUSM_ONE_FOR_ONE);
     start(stage, &options);
     assert_int_equal(rusm_supervisor_ready(NULL, stage->sup, FOR_EVER), RUSM_ELIMIT);
-    EVENTUALLY(is_gone(stage));
+    WAIT_FOR(is_gone(stage));
     expect_events(stage, "+a+b!c-b-a");
     assert_int_equal(rusm_supervisor_ready(NULL, stage->sup, FOR_EVER), RUSM_ELIMIT);
 }
@@ -336,7 +327,7 @@ static void deaf_child_is_killed_after_its_grace(void **state) {
     actor(stage, "b")->how = DEAF;
     child(stage, "b")->grace_ns = 30 * RUSM__MS;
     start_three(stage, RUSM_ONE_FOR_ONE, RUSM_RESTART_PERMANENT);
-    EVENTUALLY(is_deaf(stage, "b"));
+    WAIT_FOR(is_deaf(stage, "b"));
     uint64_t from = rusm_now_ns();
     stop(stage);
     assert_true(rusm_now_ns() - from >= 30 * RUSM__MS);
@@ -348,7 +339,7 @@ static void grace_kill_does_not_ask(void **state) {
     actor(stage, "b")->how = DEAF;
     child(stage, "b")->grace_ns = RUSM_GRACE_KILL;
     start_three(stage, RUSM_ONE_FOR_ONE, RUSM_RESTART_PERMANENT);
-    EVENTUALLY(is_deaf(stage, "b"));
+    WAIT_FOR(is_deaf(stage, "b"));
     stop(stage);
     expect_events(stage, "-c-b-a");
 }
@@ -358,16 +349,16 @@ static void stop_waits_for_ever_when_told_to(void **state) {
     actor(stage, "b")->how = DEAF;
     child(stage, "b")->grace_ns = FOR_EVER;
     start_three(stage, RUSM_ONE_FOR_ONE, RUSM_RESTART_PERMANENT);
-    EVENTUALLY(is_deaf(stage, "b"));
+    WAIT_FOR(is_deaf(stage, "b"));
     assert_int_equal(rusm_supervisor_stop(NULL, stage->sup, rusm_now_ns() + 30 * RUSM__MS),
                      RUSM_ETIMEDOUT);
     expect_events(stage, "-c"); /* a has to wait for b */
-    EVENTUALLY(state_of(stage, "b") == RUSM_CHILD_STOPPING);
+    WAIT_FOR(state_of(stage, "b") == RUSM_CHILD_STOPPING);
     assert_int_equal(state_of(stage, "a"), RUSM_CHILD_UP);
     assert_int_equal(rusm_supervisor_terminate(NULL, stage->sup, "a", FOR_EVER), RUSM_ESTATE);
     end_child(stage, "b", RUSM_EXIT_NORMAL);
     expect_events(stage, "-b-a");
-    EVENTUALLY(is_gone(stage));
+    WAIT_FOR(is_gone(stage));
 }
 
 static void child_that_falls_during_the_stop_is_not_started_again(void **state) {
@@ -375,11 +366,11 @@ static void child_that_falls_during_the_stop_is_not_started_again(void **state) 
     actor(stage, "c")->how = DEAF;
     child(stage, "c")->grace_ns = FOR_EVER;
     start_three(stage, RUSM_ONE_FOR_ALL, RUSM_RESTART_PERMANENT);
-    EVENTUALLY(is_deaf(stage, "c"));
+    WAIT_FOR(is_deaf(stage, "c"));
     assert_int_equal(rusm_supervisor_stop(NULL, stage->sup, 0), RUSM_ETIMEDOUT);
-    EVENTUALLY(state_of(stage, "c") == RUSM_CHILD_STOPPING);
+    WAIT_FOR(state_of(stage, "c") == RUSM_CHILD_STOPPING);
     end_child(stage, "a", RUSM_EXIT_CRASHED);
-    EVENTUALLY(state_of(stage, "a") == RUSM_CHILD_DOWN);
+    WAIT_FOR(state_of(stage, "a") == RUSM_CHILD_DOWN);
     end_child(stage, "c", RUSM_EXIT_CRASHED);
     expect_events(stage, "-a-c-b");
 }
@@ -388,11 +379,11 @@ static void killed_supervisor_takes_its_children_along(void **state) {
     struct stage *stage = *state;
     actor(stage, "b")->how = DEAF;
     start_three(stage, RUSM_ONE_FOR_ONE, RUSM_RESTART_PERMANENT);
-    EVENTUALLY(is_deaf(stage, "b"));
+    WAIT_FOR(is_deaf(stage, "b"));
     assert_true(rusm_pid_kill(stage->rt, stage->pid));
     for (unsigned i = 0; i < 3; i++)
-        EVENTUALLY(!rusm_pid_is_alive(stage->rt, pid_of(stage, stage->actors[i].id)));
-    EVENTUALLY(is_gone(stage));
+        WAIT_FOR(!rusm_pid_is_alive(stage->rt, pid_of(stage, stage->actors[i].id)));
+    WAIT_FOR(is_gone(stage));
     for (unsigned i = 0; i < 3; i++)
         assert_int_equal(starts_of(stage, stage->actors[i].id), 1);
 }
@@ -405,7 +396,7 @@ static void arguments_are_dropped_once(void **state) {
     rusm_supervisor_options options = options_of(stage, 2, RUSM_ONE_FOR_ONE);
     start_ready(stage, &options);
     end_child(stage, "b", RUSM_EXIT_NORMAL);
-    EVENTUALLY(rusm_supervisor_children(stage->sup, NULL, 0) == 1);
+    WAIT_FOR(rusm_supervisor_children(stage->sup, NULL, 0) == 1);
     stop(stage);
     assert_int_equal(actor(stage, "a")->drops, 1);
     assert_int_equal(actor(stage, "b")->drops, 1);
@@ -436,15 +427,15 @@ static void check_fall(void **state, rusm_strategy strategy, rusm_restart restar
     const char *events = after_fall(strategy, restart, kind);
     expect_events(stage, events);
     if (strchr(events, '+')) {
-        EVENTUALLY(state_of(stage, "b") == RUSM_CHILD_UP);
-        EVENTUALLY(state_of(stage, "c") == RUSM_CHILD_UP);
+        WAIT_FOR(state_of(stage, "b") == RUSM_CHILD_UP);
+        WAIT_FOR(state_of(stage, "c") == RUSM_CHILD_UP);
         assert_int_equal(info_of(stage, "b").restarts, 1);
         assert_int_equal(info_of(stage, "a").restarts, strategy == RUSM_ONE_FOR_ALL);
         assert_int_equal(info_of(stage, "c").restarts, strategy != RUSM_ONE_FOR_ONE);
     } else if (restart == RUSM_RESTART_TEMPORARY) {
-        EVENTUALLY(rusm_supervisor_children(stage->sup, NULL, 0) == 2); /* forgotten */
+        WAIT_FOR(rusm_supervisor_children(stage->sup, NULL, 0) == 2); /* forgotten */
     } else {
-        EVENTUALLY(state_of(stage, "b") == RUSM_CHILD_DOWN);
+        WAIT_FOR(state_of(stage, "b") == RUSM_CHILD_DOWN);
     }
     stop(stage);
     pthread_mutex_lock(&stage->lock);
@@ -471,7 +462,7 @@ static void temporary_child_of_a_group_is_stopped_and_forgotten(void **state) {
     expect_events(stage, "+a+b+c");
     end_child(stage, "c", RUSM_EXIT_CRASHED);
     expect_events(stage, "-c-b-a+a+c");
-    EVENTUALLY(rusm_supervisor_children(stage->sup, NULL, 0) == 2);
+    WAIT_FOR(rusm_supervisor_children(stage->sup, NULL, 0) == 2);
 }
 
 /* ---- budgets ---- */
@@ -483,11 +474,11 @@ static void gives_up_when_the_budget_is_used_up(void **state) {
         const char *id = i == 2 ? "a" : "b"; /* they share it */
         end_child(stage, id, RUSM_EXIT_CRASHED);
         expect_events(stage, i == 2 ? "-a+a" : "-b+b");
-        EVENTUALLY(state_of(stage, id) == RUSM_CHILD_UP);
+        WAIT_FOR(state_of(stage, id) == RUSM_CHILD_UP);
     }
     end_child(stage, "c", RUSM_EXIT_NORMAL);
     expect_events(stage, "-c-b-a");
-    EVENTUALLY(is_gone(stage));
+    WAIT_FOR(is_gone(stage));
 }
 
 static void a_group_restart_is_charged_once(void **state) {
@@ -496,11 +487,11 @@ static void a_group_restart_is_charged_once(void **state) {
     for (unsigned i = 0; i < 3; i++) {
         end_child(stage, "a", RUSM_EXIT_CRASHED);
         expect_events(stage, "-a-c-b+a+b+c");
-        EVENTUALLY(info_of(stage, "c").restarts == i + 1);
+        WAIT_FOR(info_of(stage, "c").restarts == i + 1);
     }
     end_child(stage, "a", RUSM_EXIT_CRASHED);
     expect_events(stage, "-a-c-b");
-    EVENTUALLY(is_gone(stage));
+    WAIT_FOR(is_gone(stage));
 }
 
 static void own_budget_gives_up_one_child_alone(void **state) {
@@ -510,14 +501,14 @@ static void own_budget_gives_up_one_child_alone(void **state) {
     end_child(stage, "b", RUSM_EXIT_CRASHED);
     expect_events(stage, "-b+b");
     end_child(stage, "b", RUSM_EXIT_CRASHED);
-    EVENTUALLY(state_of(stage, "b") == RUSM_CHILD_GIVEN_UP);
+    WAIT_FOR(state_of(stage, "b") == RUSM_CHILD_GIVEN_UP);
     expect_events(stage, "-b");
     assert_int_equal(state_of(stage, "a"), RUSM_CHILD_UP);
     /* Whoever starts it again by hand gives it its budget back. */
     assert_int_equal(rusm_supervisor_restart(NULL, stage->sup, "b", FOR_EVER), RUSM_OK);
     end_child(stage, "b", RUSM_EXIT_CRASHED);
     expect_events(stage, "+b-b+b");
-    EVENTUALLY(state_of(stage, "b") == RUSM_CHILD_UP);
+    WAIT_FOR(state_of(stage, "b") == RUSM_CHILD_UP);
 }
 
 static void own_budget_gives_up_all_where_siblings_need_it(void **state) {
@@ -526,7 +517,7 @@ static void own_budget_gives_up_all_where_siblings_need_it(void **state) {
     start_three(stage, RUSM_REST_FOR_ONE, RUSM_RESTART_PERMANENT);
     end_child(stage, "b", RUSM_EXIT_CRASHED);
     expect_events(stage, "-b-c-a");
-    EVENTUALLY(is_gone(stage));
+    WAIT_FOR(is_gone(stage));
 }
 
 static void supervisors_budget_holds_beside_the_childs(void **state) {
@@ -536,11 +527,11 @@ static void supervisors_budget_holds_beside_the_childs(void **state) {
     for (unsigned i = 0; i < 3; i++) {
         end_child(stage, "b", RUSM_EXIT_CRASHED);
         expect_events(stage, "-b+b");
-        EVENTUALLY(info_of(stage, "b").restarts == i + 1);
+        WAIT_FOR(info_of(stage, "b").restarts == i + 1);
     }
     end_child(stage, "b", RUSM_EXIT_CRASHED);
     expect_events(stage, "-b-c-a");
-    EVENTUALLY(is_gone(stage));
+    WAIT_FOR(is_gone(stage));
 }
 
 static void unlimited_restarts_go_on(void **state) {
@@ -549,7 +540,7 @@ static void unlimited_restarts_go_on(void **state) {
     rusm_supervisor_options options = options_of(stage, 3, RUSM_ONE_FOR_ONE);
     options.budget = (rusm_budget){RUSM_RESTARTS_UNLIMITED, HOUR};
     start(stage, &options);
-    EVENTUALLY(info_of(stage, "b").restarts >= 1000);
+    WAIT_FOR(info_of(stage, "b").restarts >= 1000);
     assert_int_equal(info_of(stage, "a").restarts, 0);
     stop(stage);
 }
@@ -563,10 +554,10 @@ static void failed_restart_is_a_fall(void **state) {
     start_three(stage, RUSM_ONE_FOR_ONE, RUSM_RESTART_TRANSIENT);
     end_child(stage, "b", RUSM_EXIT_CRASHED);
     expect_events(stage, "-b!b!b+b"); /* the third and last restart that the budget has */
-    EVENTUALLY(state_of(stage, "b") == RUSM_CHILD_UP);
+    WAIT_FOR(state_of(stage, "b") == RUSM_CHILD_UP);
     end_child(stage, "b", RUSM_EXIT_CRASHED);
     expect_events(stage, "-b-c-a");
-    EVENTUALLY(is_gone(stage));
+    WAIT_FOR(is_gone(stage));
 }
 
 static void failed_restart_in_a_group_begins_the_group_anew(void **state) {
@@ -576,7 +567,7 @@ static void failed_restart_in_a_group_begins_the_group_anew(void **state) {
     start_three(stage, RUSM_ONE_FOR_ALL, RUSM_RESTART_PERMANENT);
     end_child(stage, "c", RUSM_EXIT_CRASHED);
     expect_events(stage, "-c-b-a+a!b-a+a+b+c");
-    EVENTUALLY(state_of(stage, "c") == RUSM_CHILD_UP);
+    WAIT_FOR(state_of(stage, "c") == RUSM_CHILD_UP);
 }
 
 static void failed_restart_of_the_rest_leaves_the_earlier_ones(void **state) {
@@ -586,7 +577,7 @@ static void failed_restart_of_the_rest_leaves_the_earlier_ones(void **state) {
     start_three(stage, RUSM_REST_FOR_ONE, RUSM_RESTART_PERMANENT);
     end_child(stage, "b", RUSM_EXIT_CRASHED);
     expect_events(stage, "-b-c+b!c+c");
-    EVENTUALLY(state_of(stage, "c") == RUSM_CHILD_UP);
+    WAIT_FOR(state_of(stage, "c") == RUSM_CHILD_UP);
     assert_int_equal(state_of(stage, "b"), RUSM_CHILD_UP);
 }
 
@@ -596,7 +587,7 @@ static void restart_that_finds_no_memory_is_tried_again(void **state) {
     actor(stage, "b")->starve = true; /* read by start_child after the mail below */
     end_child(stage, "b", RUSM_EXIT_CRASHED);
     expect_events(stage, "-b+b!b+b");
-    EVENTUALLY(state_of(stage, "b") == RUSM_CHILD_UP);
+    WAIT_FOR(state_of(stage, "b") == RUSM_CHILD_UP);
 }
 
 /* What fails next is the signal that asks a to end. */
@@ -647,7 +638,7 @@ static void stop_does_not_wait_for_a_restart(void **state) {
     options.backoff = (rusm_backoff){.first_ns = HOUR};
     start_ready(stage, &options);
     end_child(stage, "b", RUSM_EXIT_CRASHED);
-    EVENTUALLY(state_of(stage, "b") == RUSM_CHILD_WAITING);
+    WAIT_FOR(state_of(stage, "b") == RUSM_CHILD_WAITING);
     stop(stage);
     expect_events(stage, "+a+b+c-b-c-a");
 }
@@ -668,11 +659,11 @@ static void fall_before_a_group_restart_widens_it(void **state) {
     actor(stage, "c")->how = DEAF;
     child(stage, "c")->grace_ns = FOR_EVER;
     start_three(stage, RUSM_REST_FOR_ONE, RUSM_RESTART_PERMANENT);
-    EVENTUALLY(is_deaf(stage, "c"));
+    WAIT_FOR(is_deaf(stage, "c"));
     end_child(stage, "b", RUSM_EXIT_CRASHED);
-    EVENTUALLY(state_of(stage, "c") == RUSM_CHILD_STOPPING);
+    WAIT_FOR(state_of(stage, "c") == RUSM_CHILD_STOPPING);
     end_child(stage, "a", RUSM_EXIT_CRASHED); /* while c is waited for */
-    EVENTUALLY(state_of(stage, "a") == RUSM_CHILD_DOWN);
+    WAIT_FOR(state_of(stage, "a") == RUSM_CHILD_DOWN);
     end_child(stage, "c", RUSM_EXIT_CRASHED);
     expect_events(stage, "-b-a-c+a+b+c");
 }
@@ -692,11 +683,11 @@ static void hundred_crash_at_once(void **state) {
     start_ready(stage, &options);
     crash_all(stage, 100);
     for (unsigned i = 0; i < 100; i++) {
-        EVENTUALLY(info_of(stage, stage->actors[i].id).restarts == 1);
+        WAIT_FOR(info_of(stage, stage->actors[i].id).restarts == 1);
         assert_int_equal(starts_of(stage, stage->actors[i].id), 2);
     }
     end_child(stage, "a", RUSM_EXIT_CRASHED); /* the hundred-and-first */
-    EVENTUALLY(is_gone(stage));
+    WAIT_FOR(is_gone(stage));
 }
 
 static void hundred_that_crash_at_once_are_one_group_restart(void **state) {
@@ -711,8 +702,8 @@ static void hundred_that_crash_at_once_are_one_group_restart(void **state) {
     for (unsigned i = 0; i < 100; i++)
         rusm_pid_kill(stage->rt, first[i]);
     for (unsigned i = 0; i < 100; i++)
-        EVENTUALLY(info_of(stage, stage->actors[i].id).restarts >= 1 &&
-                   state_of(stage, stage->actors[i].id) == RUSM_CHILD_UP);
+        WAIT_FOR(info_of(stage, stage->actors[i].id).restarts >= 1 &&
+                 state_of(stage, stage->actors[i].id) == RUSM_CHILD_UP);
     stop(stage);
     for (unsigned i = 0; i < 100; i++)
         assert_false(rusm_pid_is_alive(stage->rt, pid_of(stage, stage->actors[i].id)));
@@ -724,7 +715,7 @@ static void storm_over_the_budget_gives_up_once(void **state) {
     start_ready(stage, &options);
     for (unsigned i = 0; i < 100; i++)
         rusm_pid_kill(stage->rt, pid_of(stage, stage->actors[i].id));
-    EVENTUALLY(is_gone(stage));
+    WAIT_FOR(is_gone(stage));
     for (unsigned i = 0; i < 100; i++)
         assert_false(rusm_pid_is_alive(stage->rt, pid_of(stage, stage->actors[i].id)));
 }
@@ -776,7 +767,7 @@ static rusm_pid start_parent(struct stage *stage) {
     rusm_fiber_options fiber = {.size = sizeof(fiber), .main = parent_main, .arg = stage};
     rusm_pid parent;
     assert_int_equal(rusm_fiber_spawn(stage->rt, &fiber, &parent), RUSM_OK);
-    EVENTUALLY(has_supervisor(stage));
+    WAIT_FOR(has_supervisor(stage));
     expect_events(stage, "+a+b+c");
     return parent;
 }
@@ -795,7 +786,7 @@ static void end_of_the_parent_ends_everything_in_order(void **state) {
             assert_int_equal(rusm_msg_send(stage->rt, parent, msg), RUSM_OK);
         }
         expect_events(stage, "-c-b-a");
-        EVENTUALLY(is_gone(stage));
+        WAIT_FOR(is_gone(stage));
         tear_down(state);
     }
 }
@@ -807,9 +798,9 @@ static void giving_up_takes_the_parent_along(void **state) {
         end_child(stage, "b", RUSM_EXIT_CRASHED);
         expect_events(stage, i < 3 ? "-b+b" : "-b-c-a");
         if (i < 3)
-            EVENTUALLY(info_of(stage, "b").restarts == i + 1);
+            WAIT_FOR(info_of(stage, "b").restarts == i + 1);
     }
-    EVENTUALLY(!rusm_pid_is_alive(stage->rt, parent));
+    WAIT_FOR(!rusm_pid_is_alive(stage->rt, parent));
 }
 
 static void parent_that_is_dead_already_ends_it(void **state) {
@@ -817,10 +808,10 @@ static void parent_that_is_dead_already_ends_it(void **state) {
     rusm_supervisor_options options = options_of(stage, 3, RUSM_ONE_FOR_ONE);
     options.parent = (rusm_pid)1 << 40 | 1; /* nobody ever had it */
     start(stage, &options);
-    EVENTUALLY(is_gone(stage));
+    WAIT_FOR(is_gone(stage));
     for (unsigned i = 0; i < 3; i++)
-        EVENTUALLY(starts_of(stage, stage->actors[i].id) == 0 ||
-                   !rusm_pid_is_alive(stage->rt, pid_of(stage, stage->actors[i].id)));
+        WAIT_FOR(starts_of(stage, stage->actors[i].id) == 0 ||
+                 !rusm_pid_is_alive(stage->rt, pid_of(stage, stage->actors[i].id)));
 }
 
 static void only_the_family_may_tell_it_to_end(void **state) {
@@ -836,7 +827,7 @@ static void only_the_family_may_tell_it_to_end(void **state) {
     /* A plain thread may. */
     assert_int_equal(rusm_pid_exit(stage->rt, stage->pid, RUSM_EXIT_CRASHED, "enough"), RUSM_OK);
     expect_events(stage, "-c-b-a");
-    EVENTUALLY(is_gone(stage));
+    WAIT_FOR(is_gone(stage));
 }
 
 /* ---- nesting ---- */
@@ -865,7 +856,7 @@ static void start_nested(struct stage *stage) {
     rusm_supervisor_options options = options_of(stage, 3, RUSM_ONE_FOR_ONE);
     options.children = children;
     start_ready(stage, &options);
-    EVENTUALLY(pid_of(stage, "c") != 0 && pid_of(stage, "d") != 0);
+    WAIT_FOR(pid_of(stage, "c") != 0 && pid_of(stage, "d") != 0);
     pthread_mutex_lock(&stage->lock);
     stage->events[0] = '\0'; /* the inner ones start beside d */
     pthread_mutex_unlock(&stage->lock);
@@ -885,7 +876,7 @@ static void nested_supervisor_that_gives_up_is_restarted(void **state) {
     expect_events(stage, "-b+b");
     end_child(stage, "b", RUSM_EXIT_CRASHED);
     expect_events(stage, "-b-c+b+c");
-    EVENTUALLY(info_of(stage, "inner").restarts == 1);
+    WAIT_FOR(info_of(stage, "inner").restarts == 1);
     stop(stage);
     expect_events(stage, "-d-c-b-a");
 }
@@ -894,7 +885,7 @@ static void killed_outer_supervisor_takes_the_inner_along(void **state) {
     struct stage *stage = *state;
     start_nested(stage);
     assert_true(rusm_pid_kill(stage->rt, stage->pid));
-    EVENTUALLY(rusm_runtime_process_count(stage->rt) == 0);
+    WAIT_FOR(rusm_runtime_process_count(stage->rt) == 0);
 }
 
 /* ---- the runtime winds up ---- */
@@ -913,7 +904,7 @@ static void winding_up_keeps_the_order_of_nested_supervisors(void **state) {
         stage->actors[i].how = POLITE;
     start_nested(stage);
     for (unsigned i = 0; i < 4; i++)
-        EVENTUALLY(is_deaf(stage, stage->actors[i].id));
+        WAIT_FOR(is_deaf(stage, stage->actors[i].id));
     assert_int_equal(wind_up(stage, HOUR), 0);
     expect_events(stage, "-d-c-b-a");
 }
@@ -935,7 +926,7 @@ static void winding_up_keeps_the_order_below_a_parent(void **state) {
         stage->actors[i].how = POLITE;
     start_ready(stage, &options);
     for (unsigned i = 0; i < 3; i++)
-        EVENTUALLY(is_deaf(stage, stage->actors[i].id));
+        WAIT_FOR(is_deaf(stage, stage->actors[i].id));
     assert_int_equal(wind_up(stage, HOUR), 0); /* the supervisor takes its parent along */
     expect_events(stage, "+a+b+c-c-b-a");
 }
@@ -945,7 +936,7 @@ static void winding_up_has_a_bound(void **state) {
     actor(stage, "b")->how = DEAF;
     child(stage, "b")->grace_ns = FOR_EVER;
     start_three(stage, RUSM_ONE_FOR_ONE, RUSM_RESTART_PERMANENT);
-    EVENTUALLY(is_deaf(stage, "b"));
+    WAIT_FOR(is_deaf(stage, "b"));
     assert_true(wind_up(stage, 30 * RUSM__MS) >= 2);
     pthread_mutex_lock(&stage->lock);
     assert_int_equal(strlen(stage->events), strlen("-a-b-c")); /* each once, nobody came back */
@@ -1002,7 +993,7 @@ static void terminate_gives_grace_then_kills(void **state) {
     actor(stage, "b")->how = DEAF;
     child(stage, "b")->grace_ns = 30 * RUSM__MS;
     start_three(stage, RUSM_ONE_FOR_ONE, RUSM_RESTART_PERMANENT);
-    EVENTUALLY(is_deaf(stage, "b"));
+    WAIT_FOR(is_deaf(stage, "b"));
     uint64_t from = rusm_now_ns();
     assert_int_equal(rusm_supervisor_terminate(NULL, stage->sup, "b", FOR_EVER), RUSM_OK);
     assert_true(rusm_now_ns() - from >= 30 * RUSM__MS);
@@ -1016,8 +1007,8 @@ static void waiting_restart_can_be_cancelled_or_hurried(void **state) {
     start_ready(stage, &options);
     end_child(stage, "a", RUSM_EXIT_CRASHED);
     end_child(stage, "b", RUSM_EXIT_CRASHED);
-    EVENTUALLY(state_of(stage, "a") == RUSM_CHILD_WAITING);
-    EVENTUALLY(state_of(stage, "b") == RUSM_CHILD_WAITING);
+    WAIT_FOR(state_of(stage, "a") == RUSM_CHILD_WAITING);
+    WAIT_FOR(state_of(stage, "b") == RUSM_CHILD_WAITING);
     assert_int_equal(rusm_supervisor_terminate(NULL, stage->sup, "a", FOR_EVER), RUSM_OK);
     assert_int_equal(rusm_supervisor_restart(NULL, stage->sup, "b", FOR_EVER), RUSM_OK);
     assert_int_equal(state_of(stage, "a"), RUSM_CHILD_DOWN);
@@ -1034,10 +1025,10 @@ static void group_without_end_lets_go_of_children(void **state) {
     options.backoff = (rusm_backoff){.first_ns = 5 * RUSM__MS, .max_ns = 5 * RUSM__MS};
     start_ready(stage, &options);
     end_child(stage, "c", RUSM_EXIT_CRASHED);
-    EVENTUALLY(starts_of(stage, "b") > 3);
+    WAIT_FOR(starts_of(stage, "b") > 3);
     assert_int_equal(rusm_supervisor_terminate(NULL, stage->sup, "b", FOR_EVER), RUSM_OK);
     assert_int_equal(rusm_supervisor_remove(NULL, stage->sup, "b", FOR_EVER), RUSM_OK);
-    EVENTUALLY(state_of(stage, "a") == RUSM_CHILD_UP && state_of(stage, "c") == RUSM_CHILD_UP);
+    WAIT_FOR(state_of(stage, "a") == RUSM_CHILD_UP && state_of(stage, "c") == RUSM_CHILD_UP);
 }
 
 /* A fiber does the same through calls. */
