@@ -36,8 +36,9 @@ const struct rusm__cli_command *rusm__cli_find(const char *name);
 void rusm__cli_print_help(FILE *out);
 void rusm__cli_print_command_help(const struct rusm__cli_command *command, FILE *out);
 
-/* What somebody typed, without control characters. */
+/* What somebody typed, or what a guest chose, with control characters as \xNN. */
 void rusm__cli_print_word(const char *word, FILE *out);
+void rusm__cli_print_bytes(const char *bytes, size_t len, FILE *out);
 
 /* Read the arguments behind the command's name; operands are moved to the front of argv. False
  * after a complaint on stderr. */

@@ -138,13 +138,7 @@ static int get(rusm_store *store, const struct request *request) {
 static bool print_key(void *arg, const char *key, size_t len) {
     bool *any = arg;
     *any = true;
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)key[i];
-        if (c < 0x20 || c == 0x7f)
-            printf("\\x%02x", c);
-        else
-            putchar(c);
-    }
+    rusm__cli_print_bytes(key, len, stdout);
     return putchar('\n') != EOF;
 }
 

@@ -11,14 +11,22 @@ struct option {
     const char **value; /* NULL: this command does not take it */
 };
 
-void rusm__cli_print_word(const char *word, FILE *out) {
-    for (; *word; word++) {
-        unsigned char c = (unsigned char)*word;
+/* Also U+0080 to U+009F, among which some terminals find the beginnings of commands. */
+void rusm__cli_print_bytes(const char *bytes, size_t len, FILE *out) {
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)bytes[i];
+        unsigned char next = i + 1 < len ? (unsigned char)bytes[i + 1] : 0xff;
         if (c < 0x20 || c == 0x7f)
             fprintf(out, "\\x%02x", c);
+        else if (c == 0xc2 && next < 0xa0)
+            fprintf(out, "\\xc2\\x%02x", (unsigned char)bytes[++i]);
         else
             fputc(c, out);
     }
+}
+
+void rusm__cli_print_word(const char *word, FILE *out) {
+    rusm__cli_print_bytes(word, strlen(word), out);
 }
 
 static bool complain(const struct rusm__cli_command *command, const char *text, const char *word) {

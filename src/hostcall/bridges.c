@@ -32,7 +32,8 @@ static bool is_missing(const char *text) {
 
 /* The engine has its own interfaces under these names. */
 static bool is_reserved(const char *name) {
-    return starts_with(name, "rusm:runtime/") || starts_with(name, "wasi:");
+    return starts_with(name, "rusm:runtime/") || starts_with(name, "rusm:kv/") ||
+           starts_with(name, "wasi:");
 }
 
 static int check_bridge(const rusm_bridge *bridges, size_t index, struct rusm__buf *error) {

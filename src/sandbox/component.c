@@ -8,12 +8,14 @@
 #include "rusm/error.h"
 
 #include "base/mem.h"
+#include "base/utf8.h"
 
 #define DEFAULT_ENTRY "run"
 #define RUN_INTERFACE "wasi:cli/run@0.2"
 #define WEB_INTERFACE "wasi:http/incoming-handler@0.2"
 
 #define CALL_BYTES_LEAST ((size_t)64 << 20)
+#define CAUSE_BYTES      4096u
 
 /* Everything that the steps of one load need. */
 struct load {
@@ -49,10 +51,23 @@ static void begin_error(struct load *load) {
     rusm__buf_add_str(load->error, ": ");
 }
 
+/* The engine repeats the line of a source at which it stopped, and names all that it misses; both
+ * are as long as whoever made the source likes. */
+static void add_cause(struct rusm__buf *error, const char *cause) {
+    size_t len = strlen(cause);
+    if (len <= CAUSE_BYTES) {
+        rusm__buf_add_str(error, cause);
+        return;
+    }
+    size_t shown = rusm__utf8_good((const unsigned char *)cause, CAUSE_BYTES);
+    rusm__buf_add(error, cause, shown);
+    rusm__buf_addf(error, "... (%zu more bytes)", len - shown);
+}
+
 /* Takes cause, which may be NULL. */
 static int fail(struct load *load, int code, char *cause) {
     begin_error(load);
-    rusm__buf_add_str(load->error, cause ? cause : rusm_error_text(code));
+    add_cause(load->error, cause ? cause : rusm_error_text(code));
     rusm_engine_text_free(cause);
     return code;
 }

@@ -64,6 +64,9 @@ def values_come_back_as_they_were(app):
     same(kv(app, "delete", "b/k"), (0, b"no value at b/k\n", b""))
     same(kv(app, "get", "b/k"), (1, b"", b"kv failed: no value at b/k\n"))
     same(kv(app, "list", "other"), (0, b"(bucket `other` is empty)\n", b""))
+    same(kv(app, "set", "c/é\a\u009b1m", "-"),
+         (0, "set c/é\\x07\\xc2\\x9b1m (0 bytes)\n".encode(), b""))
+    same(kv(app, "list", "c"), (0, "é\\x07\\xc2\\x9b1m\n".encode(), b""))
 
 
 @both

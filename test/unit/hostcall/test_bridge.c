@@ -458,6 +458,7 @@ static void wrong_declarations_are_named(void **state) {
         {{{size, "a", "z", &good, 1, NULL}}, 1, "no interface of WIT"},
         {{{size, "a", "wasi:io/poll@0.2.0", &good, 1, NULL}}, 1, "of this library"},
         {{{size, "a", "rusm:runtime/actor@0.1.0", &good, 1, NULL}}, 1, "of this library"},
+        {{{size, "a", "rusm:kv/store@0.1.0", &good, 1, NULL}}, 1, "of this library"},
         {{{size, "a", "x:y/z", &good, 0, NULL}}, 1, "functions are needed"},
         {{{size, "a", "x:y/z", &bad, 1, NULL}}, 1, "the type of `f`, at `i32)`"},
         {{{size, "a", "x:y/z", twice, 2, NULL}}, 1, "`f` is declared twice"},

@@ -241,6 +241,22 @@ static void wrong_sources_are_errors(void **state) {
                 "preparing dynamic WASM component: component has no `run` export");
 }
 
+/* Compilers show the line at which they stopped. */
+static void an_error_is_much_shorter_than_its_source(void **state) {
+    struct world *w = *state;
+    enum { BYTES = 1 << 20 };
+    char *source = malloc(BYTES + 1);
+    memset(source, ' ', BYTES);
+    memcpy(source, "inline:(module (wrong", 21);
+    memcpy(source + BYTES - 2, "))", 3);
+    world_send(w, start_asker(w), source, BYTES);
+    rusm_msg *msg = world_next(w);
+    assert_in_range(rusm_msg_len(msg), 1, 5000);
+    assert_memory_equal(rusm_msg_data(msg), "compiling dynamic WASM component: ", 34);
+    rusm_msg_free(msg);
+    free(source);
+}
+
 static void failures_are_not_kept(void **state) {
     struct world *w = *state;
     char *hi = source_of("", SAY_HI);
@@ -510,6 +526,7 @@ int main(void) {
                                         setup_forgetful, stored_teardown),
         cmocka_unit_test_setup_teardown(what_nobody_uses_is_unloaded, setup_short, stored_teardown),
         dynamic_test(wrong_sources_are_errors),
+        dynamic_test(an_error_is_much_shorter_than_its_source),
         dynamic_test(failures_are_not_kept),
         dynamic_test(names_that_are_no_template_are_errors),
         dynamic_test(a_command_must_be_one),
