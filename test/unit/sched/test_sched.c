@@ -118,7 +118,7 @@ static void sched_runs_what_plain_threads_send(void **state) {
         jobs[i].run = do_nothing;
         ready(&jobs[i].task, RUSM__READY_WAKE);
     }
-    WAIT_FOR(atomic_load(&all_runs) == JOBS);
+    WAIT_FOR(atomic_load(&all_ended) == JOBS);
     for (unsigned i = 0; i < JOBS; i++) {
         assert_int_equal(atomic_load(&jobs[i].runs), 1);
     }
