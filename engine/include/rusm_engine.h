@@ -144,6 +144,10 @@ int rusm_engine_prepared_copy(const rusm_engine_prepared *prepared, rusm_engine 
 /* How many bytes a guest may hand over in one host call; beyond that it traps before C is asked.
  * 0 is the default, 128 MiB. To be set before the first start. */
 void rusm_engine_prepared_set_call_bytes(rusm_engine_prepared *prepared, size_t bytes);
+/* How many handles of WASI (files, sockets, streams, headers of requests) a guest may hold; one
+ * more ends it with error kind RUSM_ENGINE_ERROR_HANDLES. 0 is the default, 10,000. To be set
+ * before the first start. */
+void rusm_engine_prepared_set_handles(rusm_engine_prepared *prepared, uint32_t handles);
 /* Instances keep what they need of it: it may be freed while some live. */
 void rusm_engine_prepared_free(rusm_engine_prepared *prepared);
 
@@ -173,6 +177,7 @@ enum rusm_engine_error_kind {
     RUSM_ENGINE_ERROR_POOL = 2,    /* no slot was free */
     RUSM_ENGINE_ERROR_STOPPED = 3, /* rusm_engine_stop or host->tick answered STOP */
     RUSM_ENGINE_ERROR_HOST = 4,    /* a panic or an error of the engine */
+    RUSM_ENGINE_ERROR_HANDLES = 5, /* it wanted one more handle of WASI than it may hold */
 };
 /* After TRAPPED: the kind, the cause in one line and, if there is one, the back-trace, one frame a
  * line. A trap in a start function is TRAP, a fault of the guest; START is everything else that

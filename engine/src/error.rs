@@ -8,6 +8,7 @@ use std::ffi::{CStr, CString, c_char, c_int};
 use std::fmt;
 use std::sync::Arc;
 
+use wasmtime::component::ResourceTableError;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
 use crate::symbols::Symbols;
@@ -103,6 +104,7 @@ pub enum Kind {
     Pool = 2,
     Stopped = 3,
     Host = 4,
+    Handles = 5,
 }
 
 /// Why an instance ended in TRAPPED. The texts are made when C asks for them: reading symbols and
@@ -162,6 +164,7 @@ impl Fault {
             Kind::Pool => return c"pool",
             Kind::Stopped => return c"stopped",
             Kind::Host => return c"engine",
+            Kind::Handles => return c"handles",
         };
         let trap = error.and_then(|error| error.downcast_ref::<Trap>());
         let stop = error.and_then(|error| error.downcast_ref::<Stop>());
@@ -202,12 +205,25 @@ fn classify(error: &wasmtime::Error, starting: bool) -> Kind {
     if error.is::<wasmtime::OutOfMemory>() {
         return Kind::Host;
     }
+    if is_handle_limit(error) {
+        return Kind::Handles;
+    }
     // A start function that faults is a fault of the guest; everything else that happens before
     // the entry means that the instance could not be made.
     if starting && !error.is::<Trap>() && !error.is::<WasmBacktrace>() {
         return Kind::Start;
     }
     Kind::Trap
+}
+
+/// The table of what lies behind handles is full, or that of the handles themselves, for which
+/// Wasmtime has no type of error. A test of wasi.rs meets both.
+fn is_handle_limit(error: &wasmtime::Error) -> bool {
+    matches!(error.downcast_ref(), Some(ResourceTableError::Full))
+        || error
+            .root_cause()
+            .to_string()
+            .ends_with("store handle limit exceeded")
 }
 
 /// The traps of WebAssembly's core; of others, the cause says more.

@@ -78,6 +78,7 @@ pub const WASI_ASKED: u32 = 3;
 pub const WASI_FOLDERS: u32 = 4;
 pub const WASI_OUTSIDE: u32 = 5;
 pub const WASI_READ_ONLY: u32 = 6;
+pub const WASI_FILES: u32 = 7;
 
 pub const KV_GET: u32 = 0;
 pub const KV_SET: u32 = 1;

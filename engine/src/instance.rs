@@ -34,7 +34,7 @@ use crate::prepare::{Entry, Prepared};
 use crate::reactor;
 use crate::resident;
 use crate::wake::Wake;
-use crate::wasi::{MAX_HANDLES, Wasi};
+use crate::wasi::Wasi;
 
 pub const DONE: c_int = 0;
 pub const PENDING: c_int = 1;
@@ -357,7 +357,7 @@ fn new_store(prepared: &Prepared, shared: SharedRef) -> wasmtime::Result<Store<S
     store.limiter(|state| state);
     store.epoch_deadline_callback(tick);
     store.set_epoch_deadline(TICKS);
-    store.set_max_component_handles(MAX_HANDLES);
+    store.set_max_component_handles(prepared.handles());
     if let Some(bytes) = prepared.call_bytes() {
         store.set_hostcall_fuel(bytes);
     }

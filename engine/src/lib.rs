@@ -12,6 +12,7 @@ pub mod calls;
 mod client;
 mod engine;
 mod error;
+mod files;
 pub mod host;
 mod imports;
 mod instance;
@@ -545,6 +546,16 @@ pub unsafe extern "C" fn rusm_engine_prepared_set_call_bytes(
     // SAFETY: see the head of this file.
     if let Some(prepared) = unsafe { prepared.as_ref() } {
         prepared.set_call_bytes(bytes);
+    }
+}
+
+/// # Safety
+/// See the head of this file.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rusm_engine_prepared_set_handles(prepared: *mut Prepared, handles: u32) {
+    // SAFETY: see the head of this file.
+    if let Some(prepared) = unsafe { prepared.as_ref() } {
+        prepared.set_handles(handles);
     }
 }
 

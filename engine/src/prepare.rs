@@ -3,7 +3,7 @@
 //! its entry is found and has the right type. At spawn no name is looked up any more.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use wasmtime::component::types::{self, ComponentItem};
 use wasmtime::component::{Component, ComponentExportIndex};
@@ -15,7 +15,7 @@ use crate::error::{EGUEST, EINVAL, Failure};
 use crate::imports;
 use crate::instance::State;
 use crate::symbols::Symbols;
-use crate::wasi::Grants;
+use crate::wasi::{Grants, MAX_HANDLES};
 
 /// `enum rusm_engine_entry`.
 pub const ENTRY_FUNCTION: i32 = 0;
@@ -50,6 +50,7 @@ pub struct Prepared {
     symbols: Option<Arc<Symbols>>,
     /// 0: Wasmtime's default. Relaxed: it is set before the first instance is started.
     call_bytes: AtomicUsize,
+    handles: AtomicU32,
 }
 
 impl Prepared {
@@ -68,6 +69,7 @@ impl Prepared {
             grants,
             symbols: artifact.symbols.clone(),
             call_bytes: AtomicUsize::new(0),
+            handles: AtomicU32::new(0),
         })
     }
 
@@ -90,6 +92,7 @@ impl Prepared {
             grants: self.grants.clone(),
             symbols: self.symbols.clone(),
             call_bytes: AtomicUsize::new(self.call_bytes.load(Ordering::Relaxed)),
+            handles: AtomicU32::new(self.handles.load(Ordering::Relaxed)),
         })
     }
 
@@ -125,6 +128,18 @@ impl Prepared {
     pub fn call_bytes(&self) -> Option<usize> {
         let bytes = self.call_bytes.load(Ordering::Relaxed);
         (bytes != 0).then_some(bytes)
+    }
+
+    pub fn set_handles(&self, handles: u32) {
+        self.handles.store(handles, Ordering::Relaxed);
+    }
+
+    /// Handles of WASI that a guest may hold.
+    pub fn handles(&self) -> usize {
+        match self.handles.load(Ordering::Relaxed) {
+            0 => MAX_HANDLES,
+            handles => handles as usize,
+        }
     }
 }
 

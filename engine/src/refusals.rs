@@ -26,6 +26,7 @@ use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable};
 use wasmtime_wasi::p2::{FsError, FsResult, SocketError, SocketResult, TcpSocket, UdpSocket};
 use wasmtime_wasi::sockets::{WasiSocketsCtxView, WasiSocketsView};
 
+use crate::files;
 use crate::host::{self, Slice};
 use crate::instance::{SharedRef, State};
 
@@ -237,6 +238,10 @@ impl HostDescriptor for Files<'_> {
         let changes = open.intersects(OpenFlags::CREATE | OpenFlags::TRUNCATE)
             || flags.intersects(DescriptorFlags::WRITE | DescriptorFlags::MUTATE_DIRECTORY);
         let deed = if changes { Deed::Changes } else { Deed::Reads };
+        if !files::have_room() {
+            tell(self.shared, host::WASI_FILES, "open-at", &path);
+            return Err(ErrorCode::InsufficientMemory.into());
+        }
         let call = self.call("open-at", &dir, &path, deed);
         let opened = self.inner.open_at(dir, path_flags, path, open, flags);
         let result = opened.await;
@@ -339,6 +344,16 @@ impl Sockets<'_> {
             tell(self.shared, host::WASI_NETWORK, operation, target);
         }
     }
+
+    /// One more socket.
+    fn may_open(&self, operation: &'static str, target: &str) -> SocketResult<()> {
+        self.judge(operation, target);
+        if files::have_room() {
+            return Ok(());
+        }
+        tell(self.shared, host::WASI_FILES, operation, target);
+        Err(network::ErrorCode::NewSocketLimit.into())
+    }
 }
 
 fn any_address(family: network::IpAddressFamily) -> &'static str {
@@ -353,7 +368,7 @@ impl tcp_create_socket::Host for Sockets<'_> {
         &mut self,
         family: network::IpAddressFamily,
     ) -> SocketResult<Resource<TcpSocket>> {
-        self.judge("create-tcp-socket", any_address(family));
+        self.may_open("create-tcp-socket", any_address(family))?;
         self.inner.create_tcp_socket(family)
     }
 }
@@ -363,7 +378,7 @@ impl udp_create_socket::Host for Sockets<'_> {
         &mut self,
         family: network::IpAddressFamily,
     ) -> SocketResult<Resource<UdpSocket>> {
-        self.judge("create-udp-socket", any_address(family));
+        self.may_open("create-udp-socket", any_address(family))?;
         self.inner.create_udp_socket(family).await
     }
 }

@@ -8,6 +8,7 @@ use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::p1::wasi_snapshot_preview1::{self as p1, WasiSnapshotPreview1};
 use wiggle::GuestMemory;
 
+use crate::files;
 use crate::host;
 use crate::instance::State;
 use crate::refusals::{Deed, leads_out, tell, why};
@@ -17,6 +18,7 @@ const MODULE: &str = "wasi_snapshot_preview1";
 
 /// Numbers of preview 1.
 const BADF: i32 = 8;
+const MFILE: i32 = 33;
 const PERM: i32 = 63;
 const CREATES_OR_TRUNCATES: i32 = 1 | 8; // of oflags
 const RIGHT_TO_WRITE: i64 = 1 << 6;
@@ -66,17 +68,31 @@ fn judge(caller: &Caller<'_, State>, errno: i32, operation: &str, path: &str, de
     errno
 }
 
-/// Calls with one path: in brackets, which arguments name it.
+/// One more file would be one that is kept from guests.
+fn is_full(caller: &Caller<'_, State>, operation: &str, path: &str) -> bool {
+    let full = !files::have_room();
+    if full {
+        tell(caller.data().shared, host::WASI_FILES, operation, path);
+    }
+    full
+}
+
+/// Calls with one path: in brackets, which arguments name it. The last word: does it open a file?
 macro_rules! with_path {
     ($linker:ident, $context:ident,
-     $($name:ident[$at:ident, $len:ident]($($arg:ident: $type:ty),*), $deed:expr;)*) => {
+     $($name:ident[$at:ident, $len:ident]($($arg:ident: $type:ty),*), $deed:expr, $opens:literal;)*
+    ) => {
         $($linker.func_wrap_async(
             MODULE,
             stringify!($name),
             move |mut caller: Caller<'_, State>, ($($arg,)*): ($($type,)*)| {
                 Box::new(async move {
-                    let (memory, context) = reach(&mut caller, $context)?;
+                    let (memory, _) = reach(&mut caller, $context)?;
                     let path = path_at(memory, $at, $len);
+                    if $opens && is_full(&caller, stringify!($name), &path) {
+                        return Ok(MFILE);
+                    }
+                    let (memory, context) = reach(&mut caller, $context)?;
                     let mut memory = GuestMemory::Unshared(memory);
                     let errno = p1::$name(context, &mut memory, $($arg),*).await?;
                     Ok(judge(&caller, errno, stringify!($name), &path, $deed))
@@ -143,14 +159,14 @@ pub fn add_to_linker(
     add_folders(linker, context)?;
     with_path! { linker, context,
         path_open[at, len](dir: i32, flags: i32, at: i32, len: i32, oflags: i32, rights: i64, more: i64,
-            fdflags: i32, out: i32), deed_of_open(oflags, rights);
-        path_create_directory[at, len](dir: i32, at: i32, len: i32), Deed::Changes;
-        path_remove_directory[at, len](dir: i32, at: i32, len: i32), Deed::Changes;
-        path_unlink_file[at, len](dir: i32, at: i32, len: i32), Deed::Changes;
-        path_filestat_get[at, len](dir: i32, flags: i32, at: i32, len: i32, out: i32), Deed::Reads;
+            fdflags: i32, out: i32), deed_of_open(oflags, rights), true;
+        path_create_directory[at, len](dir: i32, at: i32, len: i32), Deed::Changes, false;
+        path_remove_directory[at, len](dir: i32, at: i32, len: i32), Deed::Changes, false;
+        path_unlink_file[at, len](dir: i32, at: i32, len: i32), Deed::Changes, false;
+        path_filestat_get[at, len](dir: i32, flags: i32, at: i32, len: i32, out: i32), Deed::Reads, false;
         path_filestat_set_times[at, len](dir: i32, flags: i32, at: i32, len: i32, atim: i64, mtim: i64,
-            times: i32), Deed::Changes;
-        path_readlink[at, len](dir: i32, at: i32, len: i32, out: i32, room: i32, used: i32), Deed::Reads;
+            times: i32), Deed::Changes, false;
+        path_readlink[at, len](dir: i32, at: i32, len: i32, out: i32, room: i32, used: i32), Deed::Reads, false;
     }
     with_paths! { linker, context,
         path_link[at, len, to, to_len](dir: i32, flags: i32, at: i32, len: i32, to_dir: i32, to: i32, to_len: i32);

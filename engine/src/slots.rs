@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! Memory slots: where linear memories live, reused without mapping calls.
 //!
-//! Address space is reserved in groups of sixteen slots; a slot is what a memory may become plus
-//! its guard. A slot that comes back is dirty. Dirty slots wait until a group has enough of them and
+//! Address space is reserved in groups of sixteen slots, or of fewer where it is scarce (`ulimit -v`);
+//! a slot is what a memory may become plus its guard. A slot that comes back is dirty. Dirty slots wait until a group has enough of them and
 //! are then cleaned together: the pages that hold something are zeroed in place and stay mapped.
 //! Which pages do is known as long as no page fault tells otherwise (src/resident.rs); if one does,
 //! `PAGEMAP_SCAN` is asked. So a steady load costs a fraction of one system call a guest, takes no
@@ -19,7 +19,8 @@
 //! when another pool needs their room (src/room.rs).
 //!
 //! Each thread takes slots from a shard of its own; a slot goes back to the shard it came from. A
-//! lock of a shard is contended only by guests that ended on another thread than they began on.
+//! lock of a shard is contended only by guests that ended on another thread than they began on. When
+//! nothing more can be made, other shards are asked.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -35,8 +36,8 @@ use crate::resident::{Present, Runs, Witness};
 use crate::room;
 
 const GROUP: usize = 16;
-/// Mappings of a group at most: of each slot what is accessible and what is not, and the guard.
-const GROUP_MAPPINGS: usize = 2 * GROUP + 1;
+/// Slots of a group: the first that the system has addresses for.
+const SIZES: [usize; 3] = [GROUP, 4, 1];
 /// A group is cleaned when so many of its slots are dirty and nothing else is at hand.
 const WORTH_CLEANING: usize = GROUP / 2;
 pub const PAGE: usize = 4096;
@@ -111,6 +112,8 @@ enum State {
 struct Group {
     /// Null: it was given up, and its place waits for another one.
     base: *mut u8,
+    /// How many slots it has. The states of the others are LIVE for ever.
+    size: usize,
     state: [State; GROUP],
     accessible: [usize; GROUP],
     /// What may hold something else than zeros, if the witness is right. Of a clean slot: what is
@@ -139,8 +142,8 @@ pub struct Slots {
     reserved: usize,
     stride: usize,
     keep_resident: usize,
-    max_groups: usize,
-    groups: AtomicUsize,
+    max_slots: usize,
+    made: AtomicUsize,
     pagemap: Option<PageMap>,
 }
 
@@ -162,8 +165,8 @@ impl Slots {
             reserved,
             stride: (reserved + guard).next_multiple_of(PAGE),
             keep_resident,
-            max_groups: max.div_ceil(GROUP) + shards - 1,
-            groups: AtomicUsize::new(0),
+            max_slots: (max.div_ceil(GROUP) + shards - 1) * GROUP,
+            made: AtomicUsize::new(0),
             pagemap: PageMap::open(),
         }
     }
@@ -174,7 +177,12 @@ impl Slots {
     }
 
     fn take(&self, bytes: usize) -> Option<(Place, *mut u8)> {
-        let shard_index = own_shard(self.shards.len());
+        let count = self.shards.len();
+        let own = own_shard(count);
+        (own..own + count).find_map(|shard| self.take_from(shard % count, bytes))
+    }
+
+    fn take_from(&self, shard_index: usize, bytes: usize) -> Option<(Place, *mut u8)> {
         let mut shard = lock(&self.shards[shard_index].0);
         let group_index = self.group_with_clean(&mut shard)?;
         let group = &mut shard.groups[group_index];
@@ -202,7 +210,7 @@ impl Slots {
         group.state[place.slot] = State::Dirty;
         group.witness[place.slot] = group.witness[place.slot].end();
         group.dirty += 1;
-        if group.dirty >= WORTH_CLEANING && !group.queued {
+        if group.dirty >= WORTH_CLEANING.min(group.size) && !group.queued {
             group.queued = true;
             shard.worth_cleaning.push_back(place.group);
         }
@@ -242,54 +250,62 @@ impl Slots {
         None
     }
 
-    /// Room for one more group, which is given back with `give_room`.
-    fn take_room(&self) -> bool {
-        let one_more = |groups| (groups < self.max_groups).then_some(groups + 1);
+    /// Room for so many more slots in a group, which is given back with `give_room`.
+    fn take_room(&self, size: usize) -> bool {
+        let more = |made| (made + size <= self.max_slots).then_some(made + size);
         let place = self
-            .groups
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+            .made
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
         if place.is_err() {
             return false;
         }
-        let taken = room::take(GROUP_MAPPINGS);
+        let taken = room::take(mappings_of(size));
         if !taken {
-            self.groups.fetch_sub(1, Ordering::Relaxed);
+            self.made.fetch_sub(size, Ordering::Relaxed);
         }
         taken
     }
 
-    fn give_room(&self) {
-        self.groups.fetch_sub(1, Ordering::Relaxed);
-        room::give(GROUP_MAPPINGS);
+    fn give_room(&self, size: usize) {
+        self.made.fetch_sub(size, Ordering::Relaxed);
+        room::give(mappings_of(size));
     }
 
+    /// Addresses may be used up before mappings are: by groups that lie idle, or because there are so
+    /// few that only a smaller group finds any.
     fn new_group(&self) -> Option<Group> {
-        if !self.take_room() {
+        self.new_group_of(GROUP).or_else(|| {
+            room::shed();
+            SIZES.into_iter().find_map(|size| self.new_group_of(size))
+        })
+    }
+
+    fn new_group_of(&self, size: usize) -> Option<Group> {
+        if !self.take_room(size) {
             return None;
         }
-        // Addresses may be used up before mappings are, by groups that lie idle.
-        let base = self.reserve().or_else(|| {
-            room::shed();
-            self.reserve()
-        });
+        let base = self.reserve(size);
         if base.is_none() {
-            self.give_room();
+            self.give_room(size);
         }
+        let mut state = [State::Live; GROUP];
+        state[..size].fill(State::Clean);
         Some(Group {
             base: base?,
-            state: [State::Clean; GROUP],
+            size,
+            state,
             accessible: [0; GROUP],
             resident: [Runs::NONE; GROUP],
             witness: [Witness::default(); GROUP],
-            clean: GROUP,
+            clean: size,
             dirty: 0,
             queued: false,
         })
     }
 
     /// The addresses of a group.
-    fn reserve(&self) -> Option<*mut u8> {
-        let bytes = self.stride * GROUP;
+    fn reserve(&self, size: usize) -> Option<*mut u8> {
+        let bytes = self.stride * size;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
         // SAFETY: a fresh anonymous reservation, touching nothing that exists.
         let base = unsafe { libc::mmap(ptr::null_mut(), bytes, libc::PROT_NONE, flags, -1, 0) };
@@ -307,12 +323,13 @@ impl Slots {
     fn give_up(&self, shard: &mut Shard, index: usize) {
         let group = &mut shard.groups[index];
         // SAFETY: no slot of the group is in use, and none is handed out from now on.
-        unsafe { libc::munmap(group.base.cast(), self.stride * GROUP) };
+        unsafe { libc::munmap(group.base.cast(), self.stride * group.size) };
         group.base = ptr::null_mut();
         group.state = [State::Live; GROUP];
         (group.clean, group.dirty) = (0, 0);
+        let size = group.size;
         shard.vacant.push(index);
-        self.give_room();
+        self.give_room(size);
     }
 
     /// Make exactly `bytes` of a clean slot accessible. Clean means zero, so what becomes accessible
@@ -424,7 +441,7 @@ impl room::Shed for Slots {
             };
             for index in 0..shard.groups.len() {
                 let group = &shard.groups[index];
-                if group.clean + group.dirty == GROUP {
+                if group.clean + group.dirty == group.size {
                     self.give_up(&mut shard, index);
                 }
             }
@@ -472,6 +489,11 @@ impl Group {
     }
 }
 
+/// Mappings of a group at most: of each slot what is accessible and what is not, and the guard.
+fn mappings_of(size: usize) -> usize {
+    2 * size + 1
+}
+
 /// Which page an offset in a slot is; all of them are small enough.
 fn page(offset: usize) -> u32 {
     u32::try_from(offset / PAGE).unwrap_or(u32::MAX)
@@ -511,8 +533,8 @@ impl Drop for Slots {
         for shard in &self.shards {
             for group in lock(&shard.0).groups.iter().filter(|g| !g.base.is_null()) {
                 // SAFETY: no memory is left, each held this.
-                unsafe { libc::munmap(group.base.cast(), self.stride * GROUP) };
-                room::give(GROUP_MAPPINGS);
+                unsafe { libc::munmap(group.base.cast(), self.stride * group.size) };
+                room::give(mappings_of(group.size));
             }
         }
     }
@@ -620,7 +642,7 @@ mod tests {
             refuse(libc::SYS_madvise, libc::ENOMEM);
             let slots = slots();
             assert!(slots.take(PAGE).is_none());
-            assert_eq!(slots.groups.load(Ordering::Relaxed), 0);
+            assert_eq!(slots.made.load(Ordering::Relaxed), 0);
         });
         in_a_thread(move || {
             refuse(libc::SYS_madvise, libc::EINVAL);

@@ -23,6 +23,7 @@ use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use crate::client::Http;
+use crate::files;
 use crate::host;
 use crate::instance::{SharedRef, State};
 use crate::refusals;
@@ -66,7 +67,7 @@ pub const INTERFACES: [&str; 27] = [
 /// What one call may ask for, in bytes. They are made on the scheduler, in some milliseconds.
 const MAX_RANDOM: u64 = 4 << 20;
 
-/// Handles that one guest may hold: files, sockets, streams, pollables.
+/// Handles that one guest may hold, where C sets no number: files, sockets, streams, pollables.
 pub const MAX_HANDLES: usize = 10_000;
 
 #[derive(Clone)]
@@ -167,6 +168,10 @@ impl Grants {
             });
         }
         for preopen in &self.preopens {
+            if !files::have_room() {
+                refusals::tell(shared, host::WASI_FILES, "preopen", &preopen.guest);
+                wasmtime::bail!("{}", files::FULL);
+            }
             builder
                 .preopened_dir(&preopen.host, &preopen.guest, preopen.perms)
                 .map_err(|error| {
@@ -263,9 +268,11 @@ impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let shared = self.shared;
         let context = self.wasi.context.get_or_insert_with(|| {
+            let mut table = ResourceTable::new();
+            table.set_max_capacity(shared.prepared().handles());
             Box::new(Context {
                 ctx: granted(shared).build(),
-                table: ResourceTable::new(),
+                table,
             })
         });
         WasiCtxView {
@@ -308,10 +315,12 @@ fn table_of(state: &mut State) -> &mut ResourceTable {
 
 fn p1_of(state: &mut State) -> &mut WasiP1Ctx {
     let shared = state.shared;
-    state
-        .wasi
-        .p1
-        .get_or_insert_with(|| Box::new(granted(shared).build_p1()))
+    state.wasi.p1.get_or_insert_with(|| {
+        let mut context = Box::new(granted(shared).build_p1());
+        let table = context.ctx().table;
+        table.set_max_capacity(shared.prepared().handles());
+        context
+    })
 }
 
 /// The resources of wasi:io live in the table alone.

@@ -10,9 +10,9 @@ mod wat;
 
 use fake::*;
 
-/// A group of sixteen slots and a stack fit; two of each do not.
+/// A group of sixteen slots and a stack fit; not even one more slot and its stack do.
 fn tight(config: &mut rusm_engine::EngineConfig) {
-    config.max_mappings = 40;
+    config.max_mappings = 39;
 }
 
 fn waits() -> String {

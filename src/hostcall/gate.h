@@ -37,6 +37,7 @@ enum rusm__refusal {
     RUSM__REFUSED_SEND,     /* the receiver's mailbox is full */
     RUSM__REFUSED_NAME,     /* max-names */
     RUSM__REFUSED_CHILD,    /* max-children, or no room for a guest */
+    RUSM__REFUSED_FILES,    /* guests hold as many as they may */
     /* one for each operation of the store, in the order of enum rusm__kv_op */
     RUSM__REFUSED_KV,
     RUSM__REFUSED_KV_LAST = RUSM__REFUSED_KV + RUSM__KV_KEYS,

@@ -26,6 +26,7 @@ static const struct {
     [RUSM__WASI_FOLDERS] = {RUSM__REFUSED_FOLDERS, "wasi:filesystem"},
     [RUSM__WASI_OUTSIDE] = {RUSM__REFUSED_OUTSIDE, "wasi:filesystem"},
     [RUSM__WASI_READ_ONLY] = {RUSM__REFUSED_READ_ONLY, "wasi:filesystem"},
+    [RUSM__WASI_FILES] = {RUSM__REFUSED_FILES, "wasi"},
 };
 
 /* The only granted folder, if its names are short; NULL: the guest's operator has to choose. */
@@ -83,6 +84,10 @@ void rusm__guest_wasi_denied(struct rusm__guest *guest, uint32_t why, struct rus
     if (why == RUSM__WASI_LISTEN) {
         rusm__gate_never(guest, RUSM__REFUSED_LISTEN, call, target.ptr, target.len,
                          "guests connect, and no grant lets them listen");
+    } else if (why == RUSM__WASI_FILES) {
+        rusm__gate_never(guest, RUSM__REFUSED_FILES, call, target.ptr, target.len,
+                         "guests hold three quarters of the files that the node may open; raise "
+                         "the limit of open files (ulimit -n)");
     } else if (why == RUSM__WASI_ASKED) {
         tell_of_asking(guest, call);
     } else {

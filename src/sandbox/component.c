@@ -16,6 +16,7 @@
 
 #define CALL_BYTES_LEAST ((size_t)64 << 20)
 #define CAUSE_BYTES      4096u
+#define HANDLES_MOST     10000u
 
 /* Everything that the steps of one load need. */
 struct load {
@@ -211,8 +212,7 @@ static int compile(struct load *load, const void *wasm, size_t len) {
         rusm__pools_engine(pools, component->class, RUSM__ENGINE_COMMON, &engine, load->error);
     if (code < 0)
         return code;
-    component->is_scarce =
-        component->class == RUSM__CLASS_LARGE && pools->large_capacity < pools->capacity;
+    component->is_scarce = rusm__pools_are_scarce(pools, component->class);
     char *text = NULL;
     code = rusm_engine_artifact_new(engine, wasm, len, &component->artifact, NULL, &text);
     if (code < 0)
@@ -229,6 +229,13 @@ static size_t call_bytes(const struct rusm__profile *profile) {
     return profile->max_message_bytes < CALL_BYTES_LEAST
                ? 2 * CALL_BYTES_LEAST
                : (size_t)profile->max_message_bytes + CALL_BYTES_LEAST;
+}
+
+/* How many handles of WASI a guest may hold: one for each part of `max-host-mb` that a handle may
+ * make the host hold. */
+static uint32_t handles(const struct rusm__profile *profile) {
+    uint64_t most = profile->max_host_bytes / RUSM__HANDLE_BYTES;
+    return !most || most > HANDLES_MOST ? HANDLES_MOST : (uint32_t)most;
 }
 
 /* An interface of the program's own is offered to whom the manifest grants it, and to nobody else.
@@ -264,6 +271,7 @@ static int prepare(struct load *load) {
     if (code < 0)
         return fail(load, code, text);
     rusm_engine_prepared_set_call_bytes(component->prepared, call_bytes(component->profile));
+    rusm_engine_prepared_set_handles(component->prepared, handles(component->profile));
     return RUSM_OK;
 }
 

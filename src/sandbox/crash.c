@@ -41,7 +41,19 @@ static void add_pool_limit(const struct rusm__body *body, struct rusm__buf *text
     const struct rusm__sandbox *sandbox = body->guest.component->sandbox;
     rusm__buf_addf(text, "no free slot for an instance with %zu guests alive; ",
                    rusm__sandbox_live(sandbox));
-    rusm__pools_remedy(&sandbox->pools, sandbox->setting, text);
+    if (body->guest.component->is_scarce)
+        rusm__pools_addresses_remedy(&sandbox->pools, text);
+    else
+        rusm__pools_remedy(&sandbox->pools, sandbox->setting, text);
+}
+
+static void add_handle_limit(const struct rusm__body *body, struct rusm__buf *text) {
+    const struct rusm__profile *profile = body->guest.profile;
+    rusm__buf_addf(text,
+                   RUSM__REASON_MEMORY
+                   ": wanted one more handle of WASI than it may hold, one for each %llu KiB of "
+                   "`max-host-mb` under [%s.%s]",
+                   RUSM__HANDLE_BYTES / RUSM__KIB, RUSM__LIMITS_TABLE(profile));
 }
 
 /* It names the limit itself. */
@@ -57,6 +69,8 @@ static void add_cause(const struct rusm__body *body, int kind, const char *cause
     }
     if (kind == RUSM_ENGINE_ERROR_POOL) {
         add_pool_limit(body, text);
+    } else if (kind == RUSM_ENGINE_ERROR_HANDLES) {
+        add_handle_limit(body, text);
     } else if (body->denied_bytes && kind <= RUSM_ENGINE_ERROR_START && !is_limit(cause)) {
         add_memory_limit(body, text);
     } else if (body->denied_table_bytes && kind <= RUSM_ENGINE_ERROR_START && !is_limit(cause)) {
@@ -135,8 +149,9 @@ void rusm__component_explain(const struct rusm__component *component, int code,
     } else {
         rusm__buf_addf(out, "%zu guests are alive%s; ", rusm__sandbox_live(sandbox),
                        parent ? ", the rest of the room is kept for the node" : "");
-        if (component->is_scarce && rusm__pools_large_is_full(&sandbox->pools))
-            rusm__pools_large_remedy(&sandbox->pools, out);
+        if (component->is_scarce &&
+            rusm__pools_lack_addresses(&sandbox->pools, component->class, parent != NULL))
+            rusm__pools_addresses_remedy(&sandbox->pools, out);
         else
             rusm__pools_remedy(&sandbox->pools, sandbox->setting, out);
     }

@@ -104,10 +104,20 @@ static bool is_end(int outcome) {
     return outcome != RUSM_ENGINE_PENDING && outcome != RUSM_ENGINE_YIELDED;
 }
 
+/* Its deadline passed before its first turn: it is not started for the little that it could do. */
+static rusm_step never_start(struct rusm__body *body, rusm_proc *self) {
+    body->guest.pid = rusm_proc_pid(self);
+    announce(body);
+    rusm__crash_overtime(body, self);
+    return RUSM_STEP_EXIT;
+}
+
 /* Its unit of work has taken too long. It has no say in this. */
 static rusm_step cut_off(struct rusm__body *body, rusm_proc *self) {
     if (body->has_lent_turn)
         return defer(self);
+    if (!body->instance)
+        return never_start(body, self);
     int outcome = stop(body);
     if (is_end(outcome))
         rusm__crash_settle(body, self, outcome);

@@ -17,7 +17,8 @@ static bool take_room(struct rusm__component *component, struct rusm__lane *lane
     struct rusm__sandbox *sandbox = component->sandbox;
     if (!rusm__permits_take(&sandbox->permits, lane, by_guest))
         return false;
-    if (!component->is_scarce || rusm__pools_take_large(&sandbox->pools))
+    if (!component->is_scarce ||
+        rusm__pools_take_addresses(&sandbox->pools, component->class, by_guest))
         return true;
     rusm__permits_give(&sandbox->permits, lane);
     return false;
@@ -26,7 +27,7 @@ static bool take_room(struct rusm__component *component, struct rusm__lane *lane
 void rusm__guest_give_room(const struct rusm__component *component, struct rusm__lane *lane) {
     struct rusm__sandbox *sandbox = component->sandbox;
     if (component->is_scarce)
-        rusm__pools_give_large(&sandbox->pools);
+        rusm__pools_give_addresses(&sandbox->pools, component->class);
     rusm__permits_give(&sandbox->permits, lane);
 }
 

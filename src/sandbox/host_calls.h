@@ -59,6 +59,7 @@ enum rusm__wasi_refusal {
     RUSM__WASI_FOLDERS,   /* a path, without any folder */
     RUSM__WASI_OUTSIDE,   /* a path that leads out of the granted folders */
     RUSM__WASI_READ_ONLY, /* a change in a folder that is granted for reading */
+    RUSM__WASI_FILES,     /* guests hold as many open files and sockets as they may */
 };
 
 enum rusm__kv_op {

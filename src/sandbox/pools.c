@@ -20,6 +20,11 @@ static const uint64_t ceilings[RUSM__CLASSES] = {
     [RUSM__CLASS_LARGE] = 4 * RUSM__GIB,
 };
 
+static const uint64_t slot_bytes[RUSM__CLASSES] = {
+    [RUSM__CLASS_SMALL] = RUSM__SMALL_SLOT_BYTES,
+    [RUSM__CLASS_LARGE] = RUSM__LARGE_SLOT_BYTES,
+};
+
 static size_t engine_count(const struct rusm__pools *pools) {
     return (size_t)RUSM__CLASSES * pools->engines_per_class;
 }
@@ -43,6 +48,7 @@ static void choose_capacity(struct rusm__pools *pools, uint32_t wanted) {
     lower(pools, LARGEST_CAPACITY, RUSM__BOUND_TABLE);
     lower(pools, room.by_memory, RUSM__BOUND_MEMORY);
     lower(pools, room.by_mappings, RUSM__BOUND_MAPPINGS);
+    lower(pools, room.by_small_addresses, RUSM__BOUND_ADDRESSES);
     pools->large_capacity =
         pools->capacity < room.by_addresses ? pools->capacity : room.by_addresses;
 }
@@ -138,20 +144,40 @@ int rusm__pools_engine(struct rusm__pools *pools, enum rusm__class class, uint32
     return code;
 }
 
-bool rusm__pools_take_large(struct rusm__pools *pools) {
-    uint32_t taken = atomic_fetch_add_explicit(&pools->large_taken, 1, memory_order_relaxed);
-    if (taken < pools->large_capacity)
+bool rusm__pools_are_scarce(const struct rusm__pools *pools, enum rusm__class class) {
+    const struct rusm__machine *machine = &pools->machine;
+    return machine->address_limit || pools->capacity > machine->address_bytes / slot_bytes[class];
+}
+
+/* An eighth of them, and room for one guest if there is room for two. */
+static uint64_t kept_for_node(uint64_t most, uint64_t slot) {
+    return most < 2 * slot || most / 8 > slot ? most / 8 : slot;
+}
+
+static bool fits(const struct rusm__pools *pools, uint64_t taken, enum rusm__class class,
+                 bool by_guest) {
+    uint64_t most = pools->machine.address_bytes;
+    uint64_t slot = slot_bytes[class];
+    return taken + slot <= most - (by_guest ? kept_for_node(most, slot) : 0);
+}
+
+bool rusm__pools_take_addresses(struct rusm__pools *pools, enum rusm__class class, bool by_guest) {
+    uint64_t taken =
+        atomic_fetch_add_explicit(&pools->addresses_taken, slot_bytes[class], memory_order_relaxed);
+    if (fits(pools, taken, class, by_guest))
         return true;
-    rusm__pools_give_large(pools);
+    rusm__pools_give_addresses(pools, class);
     return false;
 }
 
-void rusm__pools_give_large(struct rusm__pools *pools) {
-    atomic_fetch_sub_explicit(&pools->large_taken, 1, memory_order_relaxed);
+void rusm__pools_give_addresses(struct rusm__pools *pools, enum rusm__class class) {
+    atomic_fetch_sub_explicit(&pools->addresses_taken, slot_bytes[class], memory_order_relaxed);
 }
 
-bool rusm__pools_large_is_full(const struct rusm__pools *pools) {
-    return atomic_load_explicit(&pools->large_taken, memory_order_relaxed) >= pools->large_capacity;
+bool rusm__pools_lack_addresses(const struct rusm__pools *pools, enum rusm__class class,
+                                bool by_guest) {
+    uint64_t taken = atomic_load_explicit(&pools->addresses_taken, memory_order_relaxed);
+    return !fits(pools, taken, class, by_guest);
 }
 
 /* Relaxed: no engine is made any more, and who made the last one was joined. */
@@ -186,13 +212,24 @@ void rusm__pools_remedy(const struct rusm__pools *pools, const char *setting,
                        (unsigned long long)(pools->machine.memory_bytes / RUSM__MIB),
                        pools->capacity);
         return;
+    case RUSM__BOUND_ADDRESSES:
+        rusm__pools_addresses_remedy(pools, out);
+        return;
     case RUSM__BOUND_TABLE:
         rusm__buf_addf(out, "a node runs %u guests at most", pools->capacity);
         return;
     }
 }
 
-void rusm__pools_large_remedy(const struct rusm__pools *pools, struct rusm__buf *out) {
+void rusm__pools_addresses_remedy(const struct rusm__pools *pools, struct rusm__buf *out) {
+    if (pools->machine.address_limit) {
+        rusm__buf_addf(out,
+                       "raise the limit of addresses (ulimit -v), now %llu, which allows %u guests "
+                       "with `max-memory-mb` above %llu or %u others",
+                       (unsigned long long)(pools->machine.address_limit / RUSM__KIB),
+                       pools->large_capacity, RUSM__SMALL_MAX_BYTES / RUSM__MIB, pools->capacity);
+        return;
+    }
     rusm__buf_addf(out,
                    "the address space holds %u guests with `max-memory-mb` above %llu; a profile "
                    "with less has no such limit",

@@ -43,6 +43,7 @@ enum rusm__bound {
     RUSM__BOUND_SETTING,
     RUSM__BOUND_MAPPINGS,
     RUSM__BOUND_MEMORY,
+    RUSM__BOUND_ADDRESSES,
     RUSM__BOUND_TABLE /* what this program can count */
 };
 
@@ -52,10 +53,10 @@ struct rusm__pools {
     uint32_t large_capacity;   /* of these, in large slots */
     enum rusm__bound bound;
     struct rusm__machine machine;
-    _Atomic uint32_t large_taken; /* relaxed: it counts room and publishes nothing */
-    uint32_t engines_made;        /* guarded by lock */
-    pthread_mutex_t lock;         /* one engine is made at a time */
-    uint32_t engines_per_class;   /* the common one, then one per scheduler */
+    _Atomic uint64_t addresses_taken; /* relaxed: it counts room and publishes nothing */
+    uint32_t engines_made;            /* guarded by lock */
+    pthread_mutex_t lock;             /* one engine is made at a time */
+    uint32_t engines_per_class;       /* the common one, then one per scheduler */
     /* RUSM__CLASSES rows. Set once under the lock: release, so that the clock thread finds a whole
      * engine (acquire in rusm__pools_tick). */
     _Atomic(rusm_engine *) *engines;
@@ -88,16 +89,21 @@ void rusm__pools_close_gates(struct rusm__pools *pools);
 /* One epoch tick for every engine there is. */
 void rusm__pools_tick(struct rusm__pools *pools);
 
-/* One large slot, where there are fewer of them than guests: only machines with a raised
- * vm.max_map_count come to that. Any thread. */
-bool rusm__pools_take_large(struct rusm__pools *pools);
-void rusm__pools_give_large(struct rusm__pools *pools);
-bool rusm__pools_large_is_full(const struct rusm__pools *pools);
+/* Are there fewer addresses than guests of that class may want? Of small slots only under a limit
+ * of addresses (ulimit -v); of large ones also where vm.max_map_count was raised. */
+bool rusm__pools_are_scarce(const struct rusm__pools *pools, enum rusm__class class);
+
+/* Then each guest takes its addresses here. An eighth is kept from guests' spawns. Any thread. */
+bool rusm__pools_take_addresses(struct rusm__pools *pools, enum rusm__class class, bool by_guest);
+void rusm__pools_give_addresses(struct rusm__pools *pools, enum rusm__class class);
+/* A moment's truth, to explain a refusal. */
+bool rusm__pools_lack_addresses(const struct rusm__pools *pools, enum rusm__class class,
+                                bool by_guest);
 
 /* What to change so that more guests fit: "raise `max_instances`" or the like. */
 void rusm__pools_remedy(const struct rusm__pools *pools, const char *setting,
                         struct rusm__buf *out);
-/* The same for large slots when those are what is used up. */
-void rusm__pools_large_remedy(const struct rusm__pools *pools, struct rusm__buf *out);
+/* The same when addresses are what is used up. */
+void rusm__pools_addresses_remedy(const struct rusm__pools *pools, struct rusm__buf *out);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "rusm_engine.h"
 
+#include "base/number.h"
 #include "sandbox/children.h"
 #include "sandbox/copies.h"
 #include "sandbox/lane.h"
@@ -46,13 +47,17 @@ struct rusm__sandbox {
     struct rusm__component *components;
 };
 
+/* What one handle of WASI may make the host hold, more or less: a buffer of a stream, or the
+ * headers of a request, which the engine bounds by that (engine/src/client/outgoing.rs). */
+#define RUSM__HANDLE_BYTES (32 * RUSM__KIB)
+
 struct rusm__component {
     /* fixed once loaded */
     struct rusm__sandbox *sandbox;
     struct rusm__component *next; /* of the sandbox's list */
     enum rusm__component_kind kind;
     enum rusm__class class;
-    bool is_scarce; /* its slots are fewer than permits: see rusm__pools_take_large */
+    bool is_scarce; /* its guests take addresses: see rusm__pools_are_scarce */
     bool is_module;
     const struct rusm__profile *profile;
     char *name;

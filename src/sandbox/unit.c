@@ -43,11 +43,19 @@ static void check(struct rusm__unit *unit, uint64_t now) {
         unit->over = RUSM__OVERTIME_DEADLINE;
 }
 
+/* A request whose deadline passed while it waited for its first turn. The coarse clock runs behind
+ * the other one, so it is never early. */
+static bool is_late(const struct rusm__unit *unit) {
+    return unit->is_request && unit->wall_ns && rusm__clock_coarse_ns() >= unit->end_ns;
+}
+
 bool rusm__unit_enter(struct rusm__unit *unit) {
     unit->base_ns = 0; /* what it was is another thread's */
     if (unit->state == RUSM__UNIT_COUNTED) {
         unit->step_ns = rusm__clock_ns();
         check(unit, unit->step_ns);
+    } else if (unit->state == RUSM__UNIT_FRESH && is_late(unit)) {
+        unit->over = RUSM__OVERTIME_DEADLINE;
     }
     return unit->over;
 }

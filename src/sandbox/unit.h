@@ -12,11 +12,12 @@
  *        └── looked at ──► COUNTED ────────────────────────┘
  *
  * Nothing is read from a clock where a unit begins, but for the deadline of a request, which counts
- * from its spawn however long it waits for its first turn. A unit is looked at when a tick of the
- * clock thread interrupts the guest, and when the guest waits in the middle of it; its time counts
- * from the first look. So a unit that is over before that costs two stores, a limit is never met
- * early, and what a unit may gain is less than the time between two ticks. CPU time is read where
- * ticks are; a step that meets none counts by its length, which is short.
+ * from its spawn however long it waits for its first turn; one that is too late then (a coarse
+ * clock tells) is not started at all. A unit is looked at when a tick of the clock thread
+ * interrupts the guest, and when the guest waits in the middle of it; its time counts from the
+ * first look. So a unit that is over before that costs two stores, a limit is never met early, and
+ * what a unit may gain is less than the time between two ticks. CPU time is read where ticks are; a
+ * step that meets none counts by its length, which is short.
  *
  * Who waits longer than its deadline is woken by the one timer that a process has
  * (rusm_proc_wake_at). It is set when the guest waits in the middle of a unit and is not taken

@@ -13,6 +13,7 @@ import http.client
 import json
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import socket
@@ -98,6 +99,12 @@ def eventually(condition, what, seconds=PATIENCE):
     raise AssertionError(f"not within {seconds} s: {what}")
 
 
+def set_limits(limits):
+    """In the child, before the program starts."""
+    for name, most in limits.items():
+        resource.setrlimit(getattr(resource, name), (most, most))
+
+
 class Finished:
     """What a command printed, and how it ended."""
 
@@ -148,10 +155,11 @@ class App:
         else:
             shutil.copy(GUESTS / source, target)
 
-    def rusm(self, *args, timeout=PATIENCE):
+    def rusm(self, *args, timeout=PATIENCE, limits=None):
         """Run a command that ends by itself."""
         with subprocess.Popen([BIN, *args], cwd=self.path, env=self.env, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              preexec_fn=lambda: set_limits(limits or {})) as process:
             try:
                 out, err = process.communicate(timeout=timeout)
             except subprocess.TimeoutExpired:
@@ -198,7 +206,8 @@ class Node:
 
     alive = []
 
-    def __init__(self, app, *args, env=None, wait=True):
+    def __init__(self, app, *args, env=None, wait=True, limits=None):
+        """`limits`: of the system, by the names of `resource`, as RLIMIT_AS -> bytes."""
         self.app = app
         self.errors_path = app.path / "stderr.txt"
         self.lines = []
@@ -208,7 +217,8 @@ class Node:
         with open(self.errors_path, "ab") as errors:
             self.process = subprocess.Popen(
                 [BIN, *args], cwd=app.path, env=dict(app.env, **(env or {})),
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors)
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
+                preexec_fn=lambda: set_limits(limits or {}))
         Node.alive.append(self)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -294,6 +304,9 @@ class Node:
         fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2]
         user, system = fields.split()[11:13]
         return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+    def open_files(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
     def threads(self):
         return len(os.listdir(f"/proc/{self.process.pid}/task"))

@@ -6,7 +6,7 @@ import http.client
 import socket
 import time
 
-from harness import App, Neighbour, case, check, eventually, main, same
+from harness import App, Neighbour, case, check, contains, eventually, main, same
 
 HELLO = b"Hello from a sandbox of its own.\n"
 
@@ -137,6 +137,84 @@ def fork_bomb():
         check(copies > 1, "there were copies")
         print(f"# fork-bomb: {copies} copies, a neighbour's p99 {neighbour.p99_ms():.1f} ms,"
               f" the node {memory} MiB")
+
+
+FILES = """
+[log]
+level = "info"
+[[serve]]
+protocol = "http"
+listen = "127.0.0.1:0"
+[serve.routes]
+"GET /hello" = "hello#home"
+[capabilities.reader]
+preopen = [{ host = "data", guest = "/" }]
+[components.hello]
+[components.file-bomb]
+capability = "reader"
+resident = true
+restart = "temporary"
+"""
+
+
+@case
+def open_files():
+    """Guests hold so many that connections are accepted all the same"""
+    artefacts = {"hello": "hello/wasm/hello.wasm", "file-bomb": "test/file-bomb.wasm"}
+    with App(FILES, artefacts) as app:
+        (app.path / "data").mkdir()
+        with app.start(limits={"RLIMIT_NOFILE": 400}) as node:
+            node.expect_logged("wasi path_open of .; guests hold three quarters of the files that "
+                               "the node may open; raise the limit of open files (ulimit -n)")
+            check(290 <= node.open_files() <= 330, f"{node.open_files()} files are open")
+            with Neighbour(node, "/hello", HELLO) as neighbour:
+                time.sleep(0.5)
+            neighbour.expect_well("one that holds files")
+            same(node.stop(), 1, "processes: the attacker")
+
+
+CROWDED = """
+[log]
+level = "info"
+[[serve]]
+protocol = "http"
+listen = "127.0.0.1:0"
+[serve.routes]
+"GET /hello" = "hello#home"
+[capabilities.forker]
+allow-spawn = true
+max-children = 100000
+max-memory-mb = {memory}
+[capabilities.small]
+max-memory-mb = {memory}
+[components.hello]
+capability = "small"
+[components.fork-bomb]
+capability = "forker"
+resident = true
+"""
+
+
+def crowd(memory_mb, gib):
+    """A fork bomb under `ulimit -v`: its spawns are refused, by a text that says why, and there is
+    room for requests."""
+    artefacts = {"hello": "hello/wasm/hello.wasm", "fork-bomb": "test/fork-bomb.wasm"}
+    limits = {"RLIMIT_AS": gib << 30}
+    with App(CROWDED.format(memory=memory_mb), artefacts) as app:
+        contains(app.rusm("doctor", limits=limits).out, f"with ulimit -v = {gib << 20}")
+        with app.start(limits=limits) as node:
+            node.expect_logged(f"raise the limit of addresses (ulimit -v), now {gib << 20}, ")
+            for _ in range(5):
+                node.get("/hello").expect(200, HELLO)
+            check("memory_limit" not in node.errors() and "no free slot" not in node.errors(),
+                  f"nobody starts without room: {node.errors()[:4000]}")
+            check(node.stop() > 1, "there were copies")
+
+
+@case
+def few_addresses():
+    crowd(16, 4)
+    crowd(64, 128)
 
 
 @case

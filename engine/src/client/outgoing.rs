@@ -21,6 +21,7 @@ use wasmtime_wasi_http::{
 };
 
 use super::connect::{ConnectError, Place, reach};
+use crate::files;
 use crate::host;
 use crate::instance::{SharedRef, State};
 use crate::refusals::tell;
@@ -31,6 +32,10 @@ pub const INTERFACES: [&str; 2] = ["wasi:http/outgoing-handler", "wasi:http/type
 
 /// Requests of one guest that are under way, their answers' bodies included.
 const REQUESTS: usize = 64;
+
+/// Bytes of the headers of one request: what a handle may make the host hold, more or less
+/// (`handles` in src/sandbox/component.c).
+const FIELDS: usize = 32 << 10;
 
 /// Where the guest says nothing, and the most that it may say.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -47,8 +52,10 @@ pub struct Http {
 
 impl Http {
     pub fn new(shared: SharedRef) -> Http {
+        let mut ctx = WasiHttpCtx::new();
+        ctx.set_field_size_limit(FIELDS);
         Http {
-            ctx: WasiHttpCtx::new(),
+            ctx,
             hooks: Hooks {
                 shared,
                 room: Arc::new(Semaphore::new(REQUESTS)),
@@ -88,6 +95,9 @@ impl WasiHttpHooks for Hooks {
                 return Err(Error::HttpRequestDenied);
             }
             let permit = permit.map_err(|_| Error::ConnectionLimitReached)?;
+            if !files::have_room() {
+                return Err(Error::ConnectionLimitReached);
+            }
             send(request, options.unwrap_or_default(), permit).await
         })
     }

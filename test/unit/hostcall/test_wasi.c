@@ -199,8 +199,96 @@ static void a_path_beyond_the_memory_is_not_read(void **state) {
     assert_int_equal(rmdir(folder.path), 0);
 }
 
+/* ---- handles ---- */
+
+/* Opens its folder again and again. */
+static void a_module_holds_so_many_handles(void **state) {
+    struct world *w = *state;
+    struct folder folder;
+    grant(w, &folder, true);
+    w->profile.max_host_bytes = 2u << 20;
+    struct rusm__component *module =
+        load(w, "module",
+             "(i32.store8 (i32.const 64) (i32.const 46))"
+             "(loop (br_if 0 (i32.eqz (call $open (i32.const 64) (i32.const 1) (i32.const 2)"
+             " (i64.const 0)))))");
+    rusm_pid pid = world_start(w, module);
+    world_expect_crash(w, pid,
+                       "memory_limit: wanted one more handle of WASI than it may hold, one for "
+                       "each 32 KiB of `max-host-mb` under [capabilities.test]");
+    assert_int_equal(rmdir(folder.path), 0);
+}
+
+/* Headers of requests need no grant; each handle is one, and one is bounded. */
+static const char headers_before[] =
+    "(component"
+    " (import \"wasi:http/types@0.2.0\" (instance $types"
+    "  (export \"fields\" (type $fields (sub resource)))"
+    "  (type $error (variant (case \"invalid-syntax\") (case \"forbidden\") (case \"immutable\")))"
+    "  (export \"header-error\" (type $header-error (eq $error)))"
+    "  (export \"[constructor]fields\" (func (result (own $fields))))"
+    "  (export \"[method]fields.append\" (func (param \"self\" (borrow $fields))"
+    "   (param \"name\" string) (param \"value\" (list u8))"
+    "   (result (result (error $header-error)))))))"
+    " (core module $libc (memory (export \"memory\") 2)"
+    "  (func (export \"realloc\") (param i32 i32 i32 i32) (result i32) (i32.const 4096)))"
+    " (core instance $libc (instantiate $libc))"
+    " (alias core export $libc \"memory\" (core memory $memory))"
+    " (alias core export $libc \"realloc\" (core func $realloc))"
+    " (core func $new (canon lower (func $types \"[constructor]fields\")))"
+    " (core func $append (canon lower (func $types \"[method]fields.append\")"
+    "  (memory $memory) (realloc $realloc)))"
+    " (core module $main (import \"libc\" \"memory\" (memory 2))"
+    "  (import \"host\" \"new\" (func $new (result i32)))"
+    "  (import \"host\" \"append\" (func $append (param i32 i32 i32 i32 i32 i32)))"
+    "  (func (export \"run\") (local $it i32) ";
+static const char headers_after[] =
+    "))"
+    " (core instance $main (instantiate $main (with \"libc\" (instance $libc))"
+    "  (with \"host\" (instance (export \"new\" (func $new)) (export \"append\" (func $append))))))"
+    " (func (export \"run\") (canon lift (core func $main \"run\"))))";
+
+static rusm_pid run_headers(struct world *w, const char *name, const char *body) {
+    struct rusm__buf wat;
+    rusm__buf_init(&wat);
+    rusm__buf_add_str(&wat, headers_before);
+    rusm__buf_add_str(&wat, body);
+    rusm__buf_add_str(&wat, headers_after);
+    struct rusm__component *component = world_load(w, name, rusm__buf_cstr(&wat));
+    rusm__buf_fini(&wat);
+    return world_start(w, component);
+}
+
+static void a_component_holds_so_many_handles(void **state) {
+    struct world *w = *state;
+    w->profile.max_host_bytes = 1u << 20;
+    world_expect_crash(w, run_headers(w, "many", "(loop (drop (call $new)) (br 0))"),
+                       "memory_limit: wanted one more handle of WASI than it may hold");
+}
+
+static void headers_are_no_larger_than_a_handle_may_be(void **state) {
+    struct world *w = *state;
+    world_expect_crash(w,
+                       run_headers(w, "large",
+                                   "(i32.store8 (i32.const 0) (i32.const 97))"
+                                   "(memory.fill (i32.const 1024) (i32.const 98) (i32.const 40960))"
+                                   "(call $append (call $new) (i32.const 0) (i32.const 1)"
+                                   " (i32.const 1024) (i32.const 33000) (i32.const 16))"),
+                       "total size of fields exceeds limit");
+    world_expect_end(w,
+                     run_headers(w, "small",
+                                 "(i32.store8 (i32.const 0) (i32.const 97))"
+                                 "(memory.fill (i32.const 1024) (i32.const 98) (i32.const 40960))"
+                                 "(call $append (call $new) (i32.const 0) (i32.const 1)"
+                                 " (i32.const 1024) (i32.const 30000) (i32.const 16))"),
+                     RUSM_EXIT_NORMAL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        world_test(a_module_holds_so_many_handles),
+        world_test(a_component_holds_so_many_handles),
+        world_test(headers_are_no_larger_than_a_handle_may_be),
         world_test(without_a_folder_every_path_is_told_of),
         world_test(asking_for_folders_is_no_refusal),
         cmocka_unit_test(a_path_that_leads_out_is_told_of),

@@ -352,6 +352,47 @@ static void addresses_that_run_out_refuse_large_guests_only(void **state) {
 /* Sixteen memories a guest are more than is reckoned with, two for each of eight: it is the slots
  * that run out, two groups of sixteen, at the start of a guest that was promised, which says what
  * to do. */
+static int setup_limited(void **state) {
+    /* ulimit -v: two large slots and nineteen small ones */
+    static const struct rusm__machine machine = {.max_map_count = 65530,
+                                                 .memory_bytes = 16ull << 30,
+                                                 .address_bytes = 2 * RUSM__LARGE_SLOT_BYTES +
+                                                                  19 * RUSM__SMALL_SLOT_BYTES,
+                                                 .address_limit = 12ull << 30};
+    *state = world_open(&(struct world_options){.machine = &machine, .max_instances = 1000});
+    return 0;
+}
+
+static void expect_refused_for_addresses(struct world *w, struct rusm__component *component) {
+    rusm_pid none;
+    struct rusm__buf text;
+    rusm__buf_init(&text);
+    assert_int_equal(world_try_start(w, component, &none), RUSM_ELIMIT);
+    rusm__component_explain(component, RUSM_ELIMIT, NULL, &text);
+    assert_non_null(strstr(rusm__buf_cstr(&text),
+                           "raise the limit of addresses (ulimit -v), now 12582912, which allows 2 "
+                           "guests with `max-memory-mb` above 16 or "));
+    rusm__buf_fini(&text);
+}
+
+static void a_limit_of_addresses_bounds_guests_of_both_sizes(void **state) {
+    struct world *w = *state;
+    struct rusm__profile small = w->profile;
+    small.max_memory_bytes = 16u << 20;
+    const char *body = RUN("(call $hello) (call $recv)");
+    struct rusm__component *large = world_guest(w, "large", body);
+    struct rusm__component *little = world_guest_with(w, "little", body, &small);
+    world_start(w, large);
+    rusm_pid pid = world_start(w, large);
+    expect_refused_for_addresses(w, large);
+    for (int i = 0; i < 19; i++)
+        world_start(w, little);
+    expect_refused_for_addresses(w, little);
+    assert_true(rusm_pid_kill(w->runtime, pid));
+    world_expect_end(w, pid, RUSM_EXIT_KILLED);
+    world_start(w, little);
+}
+
 static void a_guest_without_a_slot_names_the_setting(void **state) {
     struct world *w = *state;
     struct rusm__buf wat;
@@ -532,6 +573,8 @@ int main(void) {
                                         setup_scarce, world_teardown),
         cmocka_unit_test_setup_teardown(addresses_that_run_out_refuse_large_guests_only,
                                         setup_narrow, world_teardown),
+        cmocka_unit_test_setup_teardown(a_limit_of_addresses_bounds_guests_of_both_sizes,
+                                        setup_limited, world_teardown),
         cmocka_unit_test_setup_teardown(a_guest_without_a_slot_names_the_setting, setup_few,
                                         world_teardown),
         world_test(a_fork_bomb_leaves_room_for_the_node),

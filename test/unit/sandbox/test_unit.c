@@ -66,6 +66,30 @@ static void a_deadline_counts_from_the_spawn_of_a_request(void **state) {
     assert_false(rusm__unit_look(&service));
 }
 
+/* The only scheduler does not get to it in time. */
+static void start_and_dawdle(rusm_proc *probe, void *arg) {
+    world_start_order(probe, arg);
+    usleep(60000);
+}
+
+static void a_request_that_is_too_late_is_not_started(void **state) {
+    struct world *w = *state;
+    w->profile.request_deadline_ms = 20;
+    struct rusm__component *quick =
+        world_guest(w, "quick", RUN("(call $hello) (call $say_u32 (i32.const 1))"));
+    struct world_start start = {.component = quick, .spawn = {.is_request = true}};
+    world_order(w, start_and_dawdle, &start);
+    assert_int_equal(start.code, RUSM_OK);
+    world_expect_crash(w, start.pid, "deadline: a unit of work was not done after 20 ms");
+    assert_int_equal(rusm__sandbox_live(w->sandbox), 0);
+    world_expect_u64(w, start_request(w, quick) ? 1 : 0); /* the next one is in time */
+}
+
+static int setup_one_scheduler(void **state) {
+    *state = world_open(&(struct world_options){.schedulers = 1});
+    return 0;
+}
+
 /* An hour, in a call of WASI. */
 static const char sleeper[] =
     "(module (import \"wasi_snapshot_preview1\" \"poll_oneoff\""
@@ -207,6 +231,8 @@ int main(void) {
         world_test(cpu_time_ends_whoever_spins),
         world_test(a_deadline_ends_whoever_spins),
         cmocka_unit_test(a_deadline_counts_from_the_spawn_of_a_request),
+        cmocka_unit_test_setup_teardown(a_request_that_is_too_late_is_not_started,
+                                        setup_one_scheduler, world_teardown),
         world_test(a_deadline_ends_a_sleep_in_wasi),
         world_test(a_deadline_ends_a_request_that_waits_for_mail),
         world_test(a_deadline_ends_a_wait_in_the_middle_of_a_unit),
