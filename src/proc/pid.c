@@ -188,14 +188,13 @@ bool rusm__proc_wake(rusm_runtime *rt, rusm_pid pid) {
 }
 
 void rusm__proc_ring(rusm_runtime *rt, rusm_pid pid) {
-    struct rusm__sched *here = rusm__sched_current_of(rt);
     bool joined = rusm__read_begin(rt);
     rusm_proc *proc = rusm__table_find(&rt->procs->table, pid);
     if (proc) {
         raise_on(rt, proc, RUSM__EVENT_WAKE);
         /* relaxed: it says whom to look for, and nothing of what is found */
-        if (here && atomic_load_explicit(&proc->is_due_at_wake, memory_order_relaxed)) {
-            rusm__sched_hurry(here, &proc->task);
+        if (atomic_load_explicit(&proc->is_due_at_wake, memory_order_relaxed)) {
+            rusm__sched_hurry(rt, &proc->task);
         }
     }
     rusm__read_end(rt, joined);

@@ -13,7 +13,7 @@
 bool rusm__proc_wake(rusm_runtime *rt, rusm_pid pid);
 
 /* As rusm_proc_wake_at, of a running process, whose one timer this is; and if it waits for its turn
- * when the time has come, its turn is the next on the scheduler that runs it now. For limits, which
+ * when the time has come, its turn is the next, whichever scheduler it waits on. For limits, which
  * hold however many others use up their turns. RUSM_ENOMEM: it has its turn when it comes. */
 RUSM_MUST_USE int rusm__proc_due_at(rusm_proc *self, uint64_t deadline_ns);
 

@@ -17,6 +17,7 @@
 enum {
     LOOK_EVERY = RUSM__SCALE(16, 4), /* runs between two looks at the clock and the inbox */
     POLL_EVERY_NS = 100000,          /* at most this long between two looks at the event loop */
+    SWEEP_SHARE = 15, /* for each time unit of looking for the hurried, so many of something else */
 };
 
 static void fire_timers(struct rusm__sched *sched, uint64_t now) {
@@ -26,11 +27,27 @@ static void fire_timers(struct rusm__sched *sched, uint64_t now) {
     }
 }
 
+/* Whoever is hurried goes before all others, at once however many they are. To look at a long queue
+ * takes a while, so it is done for a part of the time at most. */
+static void sweep(struct rusm__sched *sched, uint64_t now) {
+    if (now < sched->sweep_after_ns) {
+        return;
+    }
+    /* acquire: the marks of the tasks; pairs with rusm__sched_hurry */
+    (void)atomic_exchange_explicit(&sched->sweeps, false, memory_order_acquire);
+    rusm__run_queue_sweep(&sched->queue, &sched->urgent);
+    uint64_t done = rusm__clock_ns();
+    sched->sweep_after_ns = done + SWEEP_SHARE * (done - now);
+}
+
 static void look_around(struct rusm__sched *sched) {
     rusm__sched_take_inbox(sched);
     uint64_t now = rusm__clock_ns();
     rusm__sched_note_delay(sched, now);
     fire_timers(sched, now);
+    if (atomic_load_explicit(&sched->sweeps, memory_order_relaxed)) {
+        sweep(sched, now);
+    }
     if (now - sched->last_poll_ns >= POLL_EVERY_NS) {
         sched->last_poll_ns = now;
         rusm__loop_poll(&sched->loop);

@@ -151,21 +151,56 @@ struct rusm__task *rusm__run_queue_next(struct rusm__run_queue *queue) {
     return task ? task : rusm__run_queue_pop_pinned(queue);
 }
 
+/* The mark is set by any thread, and taken back by who has the task in hand. Relaxed: it says
+ * nothing of anything else. */
+static bool take_hurry(struct rusm__task *task) {
+    bool hurried = atomic_load_explicit(&task->hurried, memory_order_relaxed);
+    if (hurried) {
+        atomic_store_explicit(&task->hurried, false, memory_order_relaxed);
+    }
+    return hurried;
+}
+
+static void sweep_overflow(struct rusm__run_queue *queue, struct rusm__task_list *out) {
+    struct rusm__task_list *list = &queue->overflow;
+    if (atomic_load_explicit(&queue->overflow_count, memory_order_relaxed) == 0) {
+        return;
+    }
+    pthread_mutex_lock(&queue->overflow_lock);
+    struct rusm__task *last = NULL, *next;
+    for (struct rusm__task *task = list->first; task; task = next) {
+        next = task->next;
+        if (!take_hurry(task)) {
+            last = task;
+            continue;
+        }
+        *(last ? &last->next : &list->first) = next;
+        list->last = next ? list->last : last;
+        list->count--;
+        rusm__task_list_push(out, task);
+    }
+    atomic_store_explicit(&queue->overflow_count, list->count, memory_order_relaxed);
+    pthread_mutex_unlock(&queue->overflow_lock);
+}
+
 /* Once round: only the oldest can be taken, and only the end is free. Thieves may take some of them
  * meanwhile; then a few are moved twice. */
-bool rusm__run_queue_remove(struct rusm__run_queue *queue, const struct rusm__task *task) {
+static void sweep_ring(struct rusm__run_queue *queue, struct rusm__task_list *out) {
     uint32_t count = atomic_load_explicit(&queue->tail, memory_order_relaxed) -
                      atomic_load_explicit(&queue->head, memory_order_acquire);
     struct rusm__task *oldest;
-    bool found = false;
     for (; count > 0 && take(queue, &oldest, 1) == 1; count--) {
-        if (oldest == task) {
-            found = true;
+        if (take_hurry(oldest)) {
+            rusm__task_list_push(out, oldest);
         } else {
             rusm__run_queue_push(queue, oldest);
         }
     }
-    return found;
+}
+
+void rusm__run_queue_sweep(struct rusm__run_queue *queue, struct rusm__task_list *out) {
+    sweep_overflow(queue, out);
+    sweep_ring(queue, out);
 }
 
 /* Thief, whose own ring is empty. */

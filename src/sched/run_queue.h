@@ -54,8 +54,9 @@ struct rusm__task *rusm__run_queue_pop_pinned(struct rusm__run_queue *queue);
  * overtaken by what was queued after it, nor does it overtake. */
 struct rusm__task *rusm__run_queue_next(struct rusm__run_queue *queue);
 
-/* Take this one out of the ring; the others keep their order. False: it is not there. */
-bool rusm__run_queue_remove(struct rusm__run_queue *queue, const struct rusm__task *task);
+/* Move all hurried tasks that are not pinned to the end of `out`; both they and the others keep
+ * their order. */
+void rusm__run_queue_sweep(struct rusm__run_queue *queue, struct rusm__task_list *out);
 
 /* Owner of `to`, whose ring is empty: take up to half of `from` and return one of them. */
 struct rusm__task *rusm__run_queue_steal(struct rusm__run_queue *to, struct rusm__run_queue *from);

@@ -94,12 +94,16 @@ void rusm__sched_enqueue_local(struct rusm__sched *sched, struct rusm__task *tas
     }
 }
 
-bool rusm__sched_hurry(struct rusm__sched *sched, struct rusm__task *task) {
-    bool is_here = rusm__run_queue_remove(&sched->queue, task);
-    if (is_here) {
-        rusm__task_list_push(&sched->urgent, task);
+void rusm__sched_hurry(rusm_runtime *rt, struct rusm__task *task) {
+    struct rusm__sched *here = rusm__sched_current_of(rt);
+    atomic_store_explicit(&task->hurried, true, memory_order_relaxed);
+    for (uint32_t i = 0; i < rt->sched_count; i++) {
+        /* release: the task's mark; pairs with the acquire in sweep (main.c) */
+        atomic_store_explicit(&rt->scheds[i].sweeps, true, memory_order_release);
     }
-    return is_here;
+    if (here) {
+        rusm__sched_look_soon(here);
+    }
 }
 
 void rusm__sched_notify(struct rusm__sched *sched) {

@@ -25,6 +25,7 @@ struct rusm__task {
     uint32_t ticket;         /* of a queued pinned task: how many were queued before it */
     uint16_t home;           /* where a pinned task runs */
     bool pinned;
+    _Atomic bool hurried; /* rusm__sched_hurry; taken back by whoever moves it forward */
 };
 
 /* What the owner of the tasks gives to the schedulers. All are called on scheduler threads. */
@@ -72,9 +73,6 @@ bool rusm__sched_has_work(struct rusm__sched *sched);
  * for this scheduler to look around first. Whoever runs it calls take_woken before. */
 struct rusm__task *rusm__sched_woken(const struct rusm__sched *sched);
 void rusm__sched_take_woken(struct rusm__sched *sched);
-/* If the task waits here among those that any scheduler may run, it is the next to run. False: it
- * does not, or so many wait that it is not looked for. */
-bool rusm__sched_hurry(struct rusm__sched *sched, struct rusm__task *task);
 /* The running task has used up its budget: timers, the inbox and the event loop may be overdue. */
 void rusm__sched_look_soon(struct rusm__sched *sched);
 
@@ -89,6 +87,11 @@ enum rusm__ready {
 /* Queue a task: on the calling scheduler, or on its home if it is pinned, or, from a plain thread,
  * on any. */
 void rusm__sched_ready(rusm_runtime *rt, struct rusm__task *task, enum rusm__ready how);
+
+/* If the task waits among those that any scheduler may run, wherever that is, it runs before them:
+ * each scheduler takes such tasks out of its queue when it next looks around, all at once. One that
+ * runs, or is just being stolen, may have to wait for its turn. */
+void rusm__sched_hurry(rusm_runtime *rt, struct rusm__task *task);
 
 /* Call fn(arg) once on scheduler `index` between two steps. RUSM_ENOMEM. */
 int rusm__sched_post(rusm_runtime *rt, uint32_t index, void (*fn)(void *arg), void *arg);

@@ -38,9 +38,10 @@ struct rusm__sched {
     struct rusm__task_list urgent; /* before the queues; see rusm__sched_hurry */
     uint32_t runs;                 /* since the last look at the clock and the inbox */
     uint64_t last_poll_ns;
-    uint32_t mark;    /* what was queued up to here... */
-    uint64_t mark_ns; /* ...was all there at this time */
-    uint32_t slots;   /* tasks taken from the queues, each with what it woke into the lane */
+    uint64_t sweep_after_ns; /* the hurried are not looked for before that */
+    uint32_t mark;           /* what was queued up to here... */
+    uint64_t mark_ns;        /* ...was all there at this time */
+    uint32_t slots;          /* tasks taken from the queues, each with what it woke into the lane */
     uint32_t seen_slots;
     uint64_t seen_ns;               /* when seen_slots was noted */
     struct rusm__sched *stole_from; /* NULL: what was stolen last is judged */
@@ -69,6 +70,7 @@ struct rusm__sched {
     _Alignas(RUSM__CACHELINE) _Atomic(struct rusm__task *) inbox; /* newest first */
     _Atomic(struct rusm__post *) posts;                           /* newest first */
     _Atomic uint32_t state;
+    _Atomic bool sweeps; /* somebody in a queue may be hurried */
 };
 
 /* sched.c */

@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "sched/run_queue.h"
 #include "sched/runtime.h"
 #include "sync/cacheline.h"
 
@@ -361,8 +362,10 @@ static void sched_does_not_queue_visitors_behind_hogs(void **state) {
     assert_true(visit.hogs_until_visit <= 1);
 }
 
-/* Whoever is in a hurry runs before all that wait, and those stay as they were. */
-static struct job hurried[6], *hurried_order[6];
+/* Whoever is in a hurry runs before all that wait, however many these are, and all stay in the
+ * order that they were in. */
+enum { CROWD = 2 * RUSM__RING_SIZE + RUSM__RING_SIZE / 2 };
+static struct job hurried[CROWD], *hurried_order[CROWD];
 static unsigned hurried_count;
 
 static void note_order(struct rusm__sched *sched, struct job *self) {
@@ -370,26 +373,34 @@ static void note_order(struct rusm__sched *sched, struct job *self) {
     hurried_order[hurried_count++] = self;
 }
 
-static void hurry_two(struct rusm__sched *sched, struct job *self) {
+/* One in what the ring had no room for, its first and its last, and two in the ring. */
+static const unsigned in_hurry[5] = {0, 3, CROWD - RUSM__RING_SIZE, CROWD - 5, CROWD - 1};
+
+static void hurry_some(struct rusm__sched *sched, struct job *self) {
     (void)self;
-    for (unsigned i = 0; i < 6; i++) {
+    for (unsigned i = 0; i < CROWD; i++) {
         hurried[i].run = note_order;
         ready(&hurried[i].task, RUSM__READY_TAIL);
     }
-    assert_true(rusm__sched_hurry(sched, &hurried[4].task));
-    assert_true(rusm__sched_hurry(sched, &hurried[2].task));
-    assert_false(rusm__sched_hurry(sched, &hurried[2].task)); /* not there any more */
+    for (unsigned i = 5; i > 0; i--) {
+        rusm__sched_hurry(rusm__sched_runtime(sched), &hurried[in_hurry[i - 1]].task);
+    }
     assert_true(rusm__sched_has_work(sched));
 }
 
 static void sched_lets_the_urgent_go_first(void **state) {
-    static const unsigned order[6] = {4, 2, 0, 1, 3, 5};
-    static struct job first = {.run = hurry_two};
+    static struct job first = {.run = hurry_some};
     (void)state;
     ready(&first.task, RUSM__READY_WAKE);
-    WAIT_FOR(atomic_load(&all_ended) == 7);
-    for (unsigned i = 0; i < 6; i++) {
-        assert_ptr_equal(hurried_order[i], &hurried[order[i]]);
+    WAIT_FOR(atomic_load(&all_ended) == CROWD + 1);
+    for (unsigned i = 0; i < 5; i++) {
+        assert_ptr_equal(hurried_order[i], &hurried[in_hurry[i]]);
+    }
+    for (unsigned i = 5, next = 0, skip = 0; i < CROWD; i++, next++) {
+        for (; skip < 5 && next == in_hurry[skip]; skip++) {
+            next++;
+        }
+        assert_ptr_equal(hurried_order[i], &hurried[next]);
     }
 }
 
@@ -398,7 +409,7 @@ static struct job urgent_one = {.run = do_nothing};
 
 static void hurry_one(struct rusm__sched *sched, struct job *self) {
     ready(&urgent_one.task, RUSM__READY_TAIL);
-    assert_true(rusm__sched_hurry(sched, &urgent_one.task));
+    rusm__sched_hurry(rusm__sched_runtime(sched), &urgent_one.task);
     ready(&self->partner->task, RUSM__READY_WAKE);
 }
 
