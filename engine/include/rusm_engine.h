@@ -82,6 +82,8 @@ void rusm_engine_artifact_free(rusm_engine_artifact *artifact);
 int rusm_engine_artifact_kind(const rusm_engine_artifact *artifact);
 /* What its machine code and data take in memory. */
 size_t rusm_engine_artifact_code_bytes(const rusm_engine_artifact *artifact);
+/* What is kept of its DWARF for back-traces, at the most; 0: it has none, or none worth reading. */
+size_t rusm_engine_artifact_symbol_bytes(const rusm_engine_artifact *artifact);
 
 /* Get what a URL holds (http, https with the certificates that the system trusts), on the reactor's
  * thread. Redirects are followed, never from https to http; anything but a success is an error.

@@ -93,6 +93,11 @@ impl Artifact {
         (range.end as usize).saturating_sub(range.start as usize)
     }
 
+    /// What else is kept of it: places in the source, for back-traces.
+    pub fn symbol_bytes(&self) -> usize {
+        self.symbols.as_ref().map_or(0, |symbols| symbols.bytes())
+    }
+
     pub fn has_function(&self, name: &str) -> bool {
         match &self.code {
             Code::Component(component) => {

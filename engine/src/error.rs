@@ -11,6 +11,7 @@ use std::sync::Arc;
 use wasmtime::component::ResourceTableError;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
+use crate::names;
 use crate::symbols::Symbols;
 
 // The codes of include/rusm/error.h that this border uses.
@@ -22,6 +23,9 @@ pub const ESTATE: c_int = -11;
 pub const EIO: c_int = -12;
 pub const ECONFIG: c_int = -14;
 pub const EGUEST: c_int = -15;
+
+/// Bytes of one of the causes of an error that are told.
+const MAX_CAUSE: usize = 16 << 10;
 
 /// A call that failed: a code and a text for a person.
 #[derive(Debug)]
@@ -255,14 +259,33 @@ fn cause_text(error: &wasmtime::Error) -> String {
     chain_text(error)
 }
 
+/// The beginning of what something says of itself. A back-trace repeats names of the guest.
+fn head_of(value: &dyn fmt::Display) -> String {
+    struct Head(String);
+    impl fmt::Write for Head {
+        fn write_str(&mut self, more: &str) -> fmt::Result {
+            let room = MAX_CAUSE - self.0.len();
+            self.0.push_str(&more[..more.floor_char_boundary(room)]);
+            if more.len() > room {
+                Err(fmt::Error)
+            } else {
+                Ok(())
+            }
+        }
+    }
+    let mut head = Head(String::new());
+    let _ = fmt::write(&mut head, format_args!("{value}")); // an error: there was more of it
+    head.0
+}
+
 /// All messages of an error from the outside in, in one line.
 pub fn chain_text(error: &wasmtime::Error) -> String {
     let trace = error
         .downcast_ref::<WasmBacktrace>()
-        .map(|trace| trace.to_string());
+        .map(|trace| head_of(trace));
     let mut parts: Vec<String> = Vec::new();
     for cause in error.chain() {
-        let text = cause.to_string();
+        let text = head_of(cause);
         if trace.as_ref() != Some(&text) && parts.last() != Some(&text) {
             parts.push(text);
         }
@@ -278,31 +301,37 @@ fn one_line(text: &str) -> String {
         .join("; ")
 }
 
-/// One line a frame, and one for each call that was inlined into it. Wasmtime prints a head line
-/// and then the frames with demangled names; where the source is known, that is said instead.
+/// One line a frame, and one for each call that was inlined into it. What the source says of a place
+/// is preferred to what the module says.
 fn frame_lines(trace: &WasmBacktrace, symbols: Option<&Symbols>) -> String {
-    let display = trace.to_string();
     let mut lines: Vec<String> = Vec::new();
-    for (frame, line) in trace.frames().iter().zip(display.lines().skip(1)) {
+    for (index, frame) in trace.frames().iter().enumerate() {
         let offset = frame.module_offset();
         let known = symbols
             .zip(offset)
             .map(|(symbols, offset)| symbols.find(offset));
         let mut known = known.unwrap_or_default().into_iter();
-        let line = line.trim();
-        lines.push(match (line.split_once(" - "), known.next()) {
-            (Some((place, own)), Some(known)) => {
-                let name = known.function.unwrap_or_else(|| own.to_owned());
-                format!("{place} - {name}{}", known.source)
-            }
-            _ => line.to_owned(),
-        });
+        let place = offset.map_or(String::new(), |offset| format!("{offset:#8x} - "));
+        let shown = match known.next() {
+            Some(known) => known.function.unwrap_or_else(|| own_name(frame)) + &known.source,
+            None => own_name(frame),
+        };
+        lines.push(format!("{index}: {place}{shown}"));
         lines.extend(known.map(|place| {
             let name = place.function.as_deref().unwrap_or("(unknown)");
             format!("   inlined into {name}{}", place.source)
         }));
     }
     lines.join("\n")
+}
+
+fn own_name(frame: &wasmtime::FrameInfo) -> String {
+    let module = frame.module().name().map(names::plain);
+    let module = module.as_deref().unwrap_or("<unknown>");
+    match frame.func_name() {
+        Some(name) => format!("{module}!{}", names::function(name)),
+        None => format!("{module}!<wasm function {}>", frame.func_index()),
+    }
 }
 
 pub fn panic_text(payload: &(dyn Any + Send)) -> &str {

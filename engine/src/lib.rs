@@ -10,12 +10,14 @@ mod artifact;
 mod cache;
 pub mod calls;
 mod client;
+mod dwarf;
 mod engine;
 mod error;
 mod files;
 pub mod host;
 mod imports;
 mod instance;
+mod names;
 mod pagemap;
 mod prepare;
 mod reactor;
@@ -287,6 +289,16 @@ pub unsafe extern "C" fn rusm_engine_artifact_kind(artifact: *const Artifact) ->
         Some(artifact::Code::Module(_)) => 1,
         None => EINVAL,
     }
+}
+
+/// # Safety
+/// See the head of this file.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rusm_engine_artifact_symbol_bytes(artifact: *const Artifact) -> usize {
+    // SAFETY: see the head of this file.
+    guard_or(0, || unsafe {
+        artifact.as_ref().map_or(0, Artifact::symbol_bytes)
+    })
 }
 
 /// # Safety

@@ -13,17 +13,31 @@ use std::sync::{Mutex, PoisonError};
 use addr2line::gimli::{self, EndianSlice, LittleEndian};
 use wasmparser::{Encoding, Parser, Payload};
 
+use crate::dwarf::{self, Reader};
+use crate::names;
+
 /// More DWARF than this is left alone. The guest chose its size, reading it takes time, and what is
-/// read takes memory: about 24 bytes for a byte of a line program, less for the rest.
+/// read takes memory: about 24 bytes for a byte of a line program, less for the rest. What is inside
+/// of it `dwarf.rs` judges.
 const MAX_BYTES: usize = 32 << 20;
 const MAX_INFO_BYTES: usize = 16 << 20;
 const MAX_LINE_BYTES: usize = 4 << 20;
+/// What is read. Where code lies is said by the units themselves, not by .debug_aranges.
+const SECTIONS: [&str; 9] = [
+    ".debug_abbrev",
+    ".debug_addr",
+    ".debug_info",
+    ".debug_line",
+    ".debug_line_str",
+    ".debug_ranges",
+    ".debug_rnglists",
+    ".debug_str",
+    ".debug_str_offsets",
+];
 /// A function's locals are declared in about so many bytes before its first instruction.
 const HEAD_BYTES: u64 = 16;
 /// Inlined calls of one frame that are worth a line.
 const MAX_INLINED: usize = 8;
-
-type Reader = EndianSlice<'static, LittleEndian>;
 
 /// A function, if its name is known, and " at file:line:column" or less.
 pub struct Place {
@@ -37,6 +51,8 @@ pub struct Symbols {
 }
 
 struct Module {
+    /// Its sections, and what may be kept of them once they were read.
+    bytes: usize,
     /// Where its code lies in the guest's bytes. DWARF counts from the beginning of it.
     code: Range<usize>,
     /// Reading fills caches that may be used by one thread at a time. Declared before the sections,
@@ -88,6 +104,11 @@ impl Symbols {
         (!modules.is_empty()).then_some(Symbols { modules })
     }
 
+    /// What they take in memory at the most.
+    pub fn bytes(&self) -> usize {
+        self.modules.iter().map(|module| module.bytes).sum()
+    }
+
     /// What stands at a place in the guest's bytes, the innermost inlined call first. Empty if
     /// nothing is known. DWARF that makes the reader panic counts as unknown.
     pub fn find(&self, offset: usize) -> Vec<Place> {
@@ -132,7 +153,7 @@ fn modules_of(wasm: &[u8]) -> Vec<Found<'_>> {
                     module.code = range;
                 }
             }
-            Payload::CustomSection(section) if section.name().starts_with(".debug_") => {
+            Payload::CustomSection(section) if SECTIONS.contains(&section.name()) => {
                 if let Some(Some(module)) = open.last_mut() {
                     module.sections.push((section.name(), section.data()));
                 }
@@ -153,11 +174,14 @@ impl Module {
         // SAFETY: the context goes into the same struct as the sections and is dropped first.
         let load = |id| Ok::<_, gimli::Error>(unsafe { sections.read(id) });
         let read = || {
-            let dwarf = gimli::Dwarf::load(load).ok()?;
-            addr2line::Context::from_dwarf(dwarf).ok()
+            let mut dwarf = gimli::Dwarf::load(load).ok()?;
+            let kept = dwarf::judge(&dwarf)?;
+            dwarf.populate_abbreviations_cache(gimli::AbbreviationsCacheStrategy::Duplicates);
+            Some((addr2line::Context::from_dwarf(dwarf).ok()?, kept))
         };
-        let context = catch_unwind(AssertUnwindSafe(read)).ok().flatten()?;
+        let (context, kept) = catch_unwind(AssertUnwindSafe(read)).ok().flatten()?;
         Some(Module {
+            bytes: kept + sections.0.iter().map(|(_, data)| data.len()).sum::<usize>(),
             code: found.code,
             context: Mutex::new(context),
             _sections: sections,
@@ -179,7 +203,7 @@ fn frames_at(context: &addr2line::Context<Reader>, address: u64) -> Vec<Place> {
             .as_ref()
             .and_then(|function| function.raw_name().ok());
         places.push(Place {
-            function: function.map(|name| format!("{:#}", rustc_demangle::demangle(&name))),
+            function: function.map(|name| names::function(&name)),
             source: frame.location.as_ref().map(source_of).unwrap_or_default(),
         });
     }
@@ -202,7 +226,7 @@ fn source_after(context: &addr2line::Context<Reader>, address: u64) -> String {
 }
 
 fn source_of(location: &addr2line::Location<'_>) -> String {
-    let Some(file) = location.file else {
+    let Some(file) = location.file.map(names::path) else {
         return String::new();
     };
     match (location.line, location.column) {

@@ -104,7 +104,7 @@ static struct rusm__bundle *compile(const struct rusm__load *load, const struct 
 static void add_no_room(struct rusm__buf *error) {
     rusm__buf_addf(error,
                    "no room for another dynamic component: %d are kept, or %zu MiB of their "
-                   "machine code, and all of them run",
+                   "machine code and DWARF, and all of them run",
                    RUSM__BUNDLES_MAX, RUSM__BUNDLES_CODE_BYTES >> 20);
 }
 

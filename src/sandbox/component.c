@@ -220,6 +220,7 @@ static int compile(struct load *load, const void *wasm, size_t len) {
     component->is_module =
         rusm_engine_artifact_kind(component->artifact) == RUSM_ENGINE_CORE_MODULE;
     component->code_bytes = rusm_engine_artifact_code_bytes(component->artifact);
+    component->symbol_bytes = rusm_engine_artifact_symbol_bytes(component->artifact);
     return RUSM_OK;
 }
 
@@ -358,7 +359,7 @@ bool rusm__component_is_held(const struct rusm__component *component) {
 }
 
 size_t rusm__component_code_bytes(const struct rusm__component *component) {
-    return component->code_bytes;
+    return component->code_bytes + component->symbol_bytes;
 }
 
 /* ---- looking ---- */

@@ -66,6 +66,7 @@ struct rusm__component {
     rusm_engine_artifact *artifact;
     rusm_engine_prepared *prepared; /* NULL for kind HTTP */
     size_t code_bytes;
+    size_t symbol_bytes; /* of places in the source, which all copies of the code share */
     struct rusm__copied copied;
     bool is_dynamic;
     struct rusm__told *told; /* own_told, or the template's */
