@@ -2,8 +2,12 @@
 //! As `refusals.rs`, for preview 1: the calls that can refuse are put into the linker again, over
 //! those of wasmtime-wasi. Each does what was there before, and looks at the number that comes of
 //! it. Preview 1 as wasmtime-wasi offers it has no sockets to refuse.
+//!
+//! And `proc_exit`, for which wasmtime-wasi has a trap where the status is 126 or more: 134 is what
+//! `abort` and 255 what `exit(-1)` of a C library end with.
 
 use wasmtime::{AsContextMut, Caller, Extern, Linker};
+use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::p1::wasi_snapshot_preview1::{self as p1, WasiSnapshotPreview1};
 use wiggle::GuestMemory;
@@ -150,12 +154,20 @@ fn add_folders(
     Ok(())
 }
 
+fn add_exit(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    linker.func_wrap(MODULE, "proc_exit", |status: i32| -> wasmtime::Result<()> {
+        Err(I32Exit(status).into())
+    })?;
+    Ok(())
+}
+
 /// Over what `wasmtime_wasi::p1` has put into the linker.
 pub fn add_to_linker(
     linker: &mut Linker<State>,
     context: fn(&mut State) -> &mut WasiP1Ctx,
 ) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
+    add_exit(linker)?;
     add_folders(linker, context)?;
     with_path! { linker, context,
         path_open[at, len](dir: i32, flags: i32, at: i32, len: i32, oflags: i32, rights: i64, more: i64,

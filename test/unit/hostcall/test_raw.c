@@ -235,6 +235,17 @@ static void the_exit_status_counts(void **state) {
     world_expect_end(w, good, RUSM_EXIT_NORMAL);
     rusm_pid bad = run(w, "bad", RAW("(call $proc_exit (i32.const 7))"));
     world_expect_crash(w, bad, "exit status 7");
+    static const char *const statuses[] = {"1",   "125", "126", "134",
+                                           "255", "256", "-1",  "2147483647"};
+    for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++) {
+        char wat[8192], text[64];
+        snprintf(wat, sizeof(wat), MODULE("_start", "(call $proc_exit (i32.const %s))"),
+                 statuses[i]);
+        snprintf(text, sizeof(text), "exit status %s", statuses[i]);
+        char *reason = world_down(w, run(w, statuses[i], wat), RUSM_EXIT_CRASHED);
+        assert_string_equal(reason, text);
+        free(reason);
+    }
 }
 
 /* ---- hostile numbers ---- */
