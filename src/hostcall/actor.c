@@ -184,10 +184,17 @@ static void end_owed_guest(struct rusm__guest *guest, const char *text) {
         (void)rusm_pid_kill(rusm__runtime_of(guest), guest->pid);
 }
 
+/* Whoever handles a connection learns of its end by the end of its writer, whatever it may do
+ * otherwise. */
+static bool may_monitor(const struct rusm__guest *guest, rusm_pid target) {
+    return guest->profile->spawn || guest->profile->process_control ||
+           (guest->writer && target == guest->writer);
+}
+
 void rusm__actor_monitor(struct rusm__guest *guest, uint64_t target) {
     struct rusm__calls *calls = rusm__calls_of(guest);
     uint64_t ref;
-    if (!guest->profile->spawn && !guest->profile->process_control)
+    if (!may_monitor(guest, target))
         rusm__gate_deny_pid(guest, RUSM__REFUSED_MONITOR, target);
     else if (calls->monitors >= MONITORS_MAX)
         end_owed_guest(guest, "more than 65536 monitors whose processes still live");

@@ -143,6 +143,7 @@ static int spawn_with_permit(struct rusm__component *component,
     if (code == RUSM_OK) {
         /* From here on the connection is the body's, which may be gone when spawn returns. */
         body->guest.connection = options->connection;
+        body->guest.writer = options->writer;
         body->restarts = options->restarts;
         code = spawn_process(body, options, out_pid);
         if (code < 0)

@@ -40,6 +40,7 @@ struct rusm__preopen {
 };
 
 struct rusm__profile {
+    /* Both as the manifest writes them, quotes included: they are for texts. */
     const char *name;
     const char *limits_of; /* the component that sets some of the limits itself; NULL: none does */
     bool network, spawn, process_control, stdio, storage;
@@ -171,7 +172,7 @@ bool rusm__component_is_held(const struct rusm__component *component);
 /* Of a dynamic component that nobody holds; the others end with their sandbox. Unmaps code: not on
  * a scheduler. */
 void rusm__component_free(struct rusm__component *component);
-/* Its machine code in memory. */
+/* Its machine code in memory, and what is known of its source for back-traces. */
 size_t rusm__component_code_bytes(const struct rusm__component *component);
 
 const char *rusm__component_name(const struct rusm__component *component);
@@ -196,6 +197,7 @@ struct rusm__component_spawn {
     rusm_msg *first;   /* first mail; taken on success */
     const struct rusm__connection_info
         *connection;            /* one block from rusm__mem_*; taken on success */
+    rusm_pid writer;            /* who writes to its connection's client; 0: it has none */
     struct rusm__guest *parent; /* counted against its max_children; NULL = the node */
     struct rusm__family family; /* instead of the parent, on any thread */
 };
@@ -253,7 +255,8 @@ struct rusm__guest {
     rusm_pid pid;
     void *host_data;
     const struct rusm__connection_info *connection;
-    void *calls; /* options->calls_bytes of state for src/hostcall, zeroed, 8-aligned */
+    rusm_pid writer; /* of its connection, which it may always monitor; 0: it has none */
+    void *calls;     /* options->calls_bytes of state for src/hostcall, zeroed, 8-aligned */
     /* Work that a host call leaves for the scheduler's own stack (store look-ups, large outputs):
      * set before PENDING is answered; the body runs it after the instance is suspended and resumes
      * at once when it answers true, or waits when it answers false. */

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-//! `serve`: what a handler of a connection knows about its request.
+//! `serve`: what a handler of a connection knows about its request, and sends to its client.
 
 use wasmtime::Result;
-use wasmtime::component::{ComponentType, Lower};
+use wasmtime::component::{ComponentType, Lower, WasmList, WasmStr};
 
 use super::value::{Text, pairs};
-use super::{Interface, shared};
+use super::{Interface, Store, shared, with_text};
 use crate::error::Stop;
 use crate::host::{ConnectionInfo, Slice};
 use crate::instance::SharedRef;
@@ -25,7 +25,28 @@ struct Connection {
 }
 
 pub fn add(serve: &mut Interface<'_>) -> Result<()> {
-    serve.func_wrap("connection", |store, ()| Ok((connection(shared(&store))?,)))
+    serve.func_wrap("connection", |store, ()| Ok((connection(shared(&store))?,)))?;
+    add_senders(serve)
+}
+
+type Event = (WasmList<u8>, Option<WasmStr>, Option<WasmStr>, Option<u32>);
+
+/// The node has no listeners for WebSockets and event streams, so every process is one that has no
+/// such connection: sending to it is false, closing it does nothing. Texts have to be texts.
+fn add_senders(serve: &mut Interface<'_>) -> Result<()> {
+    serve.func_wrap("ws-send-text", |_, (_,): (WasmList<u8>,)| Ok((false,)))?;
+    serve.func_wrap("ws-close", |store, (_, reason): (u16, WasmStr)| {
+        check_text(&store, Some(&reason))
+    })?;
+    serve.func_wrap("sse-send", |store, (_, event, id, _): Event| {
+        check_text(&store, event.as_ref())?;
+        check_text(&store, id.as_ref())?;
+        Ok((false,))
+    })
+}
+
+fn check_text(store: &Store<'_>, text: Option<&WasmStr>) -> Result<()> {
+    text.map_or(Ok(()), |text| with_text(store, text, |_| ()))
 }
 
 fn connection(shared: SharedRef) -> Result<Option<Connection>, Stop> {

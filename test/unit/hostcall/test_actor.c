@@ -357,6 +357,35 @@ static void monitor_without_a_grant_does_nothing(void **state) {
     world_expect_log(w, "actor.monitor of #12345678");
 }
 
+/* The handler of a connection, without any grant: of its own writer, here one that has ended, it is
+ * told. */
+static void a_handler_may_monitor_its_writer(void **state) {
+    struct world *w = *state;
+    rusm_pid writer = world_run(w, "writer", RUN(""));
+    world_expect_end(w, writer, RUSM_EXIT_NORMAL);
+    w->profile.spawn = w->profile.process_control = false;
+    struct world_start start = {
+        .component = world_guest(w, "handler",
+                                 RUN("(call $hello) (call $monitor (i64.const 12345678))"
+                                     "(call $say_u32 (call $recv_within (i64.const 0)))"
+                                     "(call $recv) (call $monitor (i64.load (global.get $ptr)))"
+                                     "(call $recv) (call $say (global.get $ptr)"
+                                     " (global.get $len))")),
+        .spawn = {.writer = writer},
+    };
+    world_order(w, world_start_order, &start);
+    assert_int_equal(start.code, RUSM_OK);
+    world_expect_u64(w, 0); /* of others it is not */
+    world_send(w, start.pid, &writer, sizeof(writer));
+    char text[64];
+    snprintf(text, sizeof(text), "{\"__down\":\"%llu\",\"reason\":\"noproc\"}",
+             (unsigned long long)writer);
+    world_expect(w, text);
+    world_expect_end(w, start.pid, RUSM_EXIT_NORMAL);
+    assert_int_equal(world_log_count(w, "denied"), 1);
+    world_expect_log(w, "actor.monitor of #12345678");
+}
+
 static void monitor_is_allowed_by_either_grant(void **state) {
     struct world *w = *state;
     struct rusm__profile control = world_profile("control"), spawn = world_profile("spawn");
@@ -399,6 +428,7 @@ int main(void) {
         world_test(each_monitor_brings_one_down),
         world_test(down_says_crashed_and_killed_and_noproc),
         world_test(monitor_without_a_grant_does_nothing),
+        world_test(a_handler_may_monitor_its_writer),
         world_test(monitor_is_allowed_by_either_grant),
         world_test(monitors_without_end_end_the_guest),
     };
