@@ -453,7 +453,8 @@ static const struct rusm__key capability[] = {
          .used_by = NODES,
          .standard = "`[]`",
          .meaning = "Names of environment variables that the guest sees; one that has no value "
-                    "when the component is registered is left out with a warning."},
+                    "when the component is registered is left out with a warning, one whose value "
+                    "is not UTF-8 is an error."},
     [RUSM__CAPABILITY_PREOPEN] = {.name = "preopen",
                                   .type = RUSM__KEY_TABLES,
                                   .used_by = NODES,

@@ -10,37 +10,53 @@
 #include "rusm/error.h"
 
 #include "base/log.h"
+#include "base/utf8.h"
 #include "node/file.h"
 
 #define MAX_ARTEFACT_BYTES ((size_t)256 << 20)
 
 /* ---- the profile ---- */
 
+/* What guests see of the environment is text. */
+static int check_value(rusm_node *node, const struct rusm__member *member, const char *name,
+                       const char *value) {
+    if (rusm__utf8_is_valid(value, strlen(value)))
+        return RUSM_OK;
+    rusm__node_fail(node,
+                    "component `%s`: the value of %s in the environment is not UTF-8; set it to a "
+                    "text, or take it out of `env` under [capabilities.%s]",
+                    member->declared->name, name, member->profile.name);
+    return RUSM_ECONFIG;
+}
+
 /* A granted name that has no value is left out: that is what the guest sees, and the log says so.
  */
-static bool fill_env(rusm_node *node, struct rusm__member *member) {
+static int fill_env(rusm_node *node, struct rusm__member *member) {
     const struct rusm__strings *names = &member->declared->profile->env;
     struct rusm__env *env = rusm__arena_try_array(&node->arena, names->count, sizeof(*env));
     if (!env)
-        return names->count == 0;
+        return names->count == 0 ? RUSM_OK : RUSM_ENOMEM;
     size_t count = 0;
-    for (size_t i = 0; i < names->count; i++) {
+    int code = RUSM_OK;
+    for (size_t i = 0; i < names->count && code == RUSM_OK; i++) {
         const char *value = rusm__dotenv_get(&node->env, names->items[i]);
-        if (value)
-            env[count++] = (struct rusm__env){names->items[i], value};
-        else
+        if (!value) {
             rusm__log(RUSM__LOG_WARN, "rusm", "env", "%s: %s is granted and not set",
                       member->declared->name, names->items[i]);
+            continue;
+        }
+        env[count++] = (struct rusm__env){names->items[i], value};
+        code = check_value(node, member, names->items[i], value);
     }
     member->profile.env = env;
     member->profile.env_count = count;
-    return true;
+    return code;
 }
 
 /* A folder that is not there is the guest's trouble when it starts, not the node's
  * (spec/manifest.md section 7): it may be made later. It is said here, where somebody is looking.
  */
-static void check_folder(const struct rusm__manifest_profile *profile, const char *folder) {
+static void check_folder(const struct rusm__profile *profile, const char *folder) {
     struct stat info;
     int cause = stat(folder, &info) != 0 ? errno : S_ISDIR(info.st_mode) ? 0 : ENOTDIR;
     if (cause)
@@ -61,7 +77,7 @@ static int fill_preopens(rusm_node *node, struct rusm__member *member) {
         const char *folder = rusm__node_path(node, from->host);
         opened[i] = (struct rusm__preopen){folder, from->guest, from->read_only};
         if (folder)
-            check_folder(profile, folder);
+            check_folder(&member->profile, folder);
         else
             code = RUSM_ENOMEM;
     }
@@ -85,8 +101,8 @@ static rusm_mailbox_policy policy_of(enum rusm__mailbox_policy policy) {
 }
 
 /* A bridge that this program does not have is no grant that could be kept. */
-static int find_bridge(rusm_node *node, const struct rusm__manifest_profile *profile,
-                       const char *name, uint64_t *out_bit) {
+static int find_bridge(rusm_node *node, const struct rusm__profile *profile, const char *name,
+                       uint64_t *out_bit) {
     for (size_t i = 0; i < node->bridge_count; i++) {
         if (strcmp(node->bridges[i].name, name) == 0) {
             *out_bit = (uint64_t)1 << i;
@@ -107,7 +123,7 @@ static int fill_bridges(rusm_node *node, struct rusm__member *member) {
     for (size_t i = 0; i < from->bridges.count && code == RUSM_OK; i++) {
         const char *name = from->bridges.items[i];
         uint64_t bit = 0;
-        code = find_bridge(node, from, name, &bit);
+        code = find_bridge(node, &member->profile, name, &bit);
         member->profile.bridges |= bit;
         names = rusm__arena_try_printf(&node->arena, "%s%s%s", names ? names : "", names ? "," : "",
                                        name);
@@ -124,12 +140,18 @@ static uint64_t for_requests(const struct rusm__manifest_profile *profile,
     return profile->at[key].line != 0 ? set : otherwise;
 }
 
+/* As the file has to say it: texts tell people which line to put where, and a name with a dot would
+ * be two tables of the file without its quotes. */
+static const char *key_of(rusm_node *node, const char *name) {
+    return strchr(name, '.') ? rusm__arena_try_printf(&node->arena, "\"%s\"", name) : name;
+}
+
 static int fill_profile(rusm_node *node, struct rusm__member *member) {
     const struct rusm__manifest_profile *from = member->declared->profile;
     const struct rusm__limits *limits = &from->limits;
     member->profile = (struct rusm__profile){
-        .name = from->name,
-        .limits_of = from->limits_of,
+        .name = key_of(node, from->name),
+        .limits_of = from->limits_of ? key_of(node, from->limits_of) : NULL,
         .network = from->network,
         .spawn = from->spawn,
         .process_control = from->process_control,
@@ -154,7 +176,10 @@ static int fill_profile(rusm_node *node, struct rusm__member *member) {
         .max_timers = limits->max_timers,
         .max_streams = limits->max_streams,
     };
-    int code = fill_env(node, member) ? fill_preopens(node, member) : RUSM_ENOMEM;
+    bool named = member->profile.name && (member->profile.limits_of || !from->limits_of);
+    int code = named ? fill_env(node, member) : RUSM_ENOMEM;
+    if (code == RUSM_OK)
+        code = fill_preopens(node, member);
     return code == RUSM_OK ? fill_bridges(node, member) : code;
 }
 

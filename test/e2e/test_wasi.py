@@ -59,6 +59,19 @@ def without_grants_there_is_nothing():
 
 
 @case
+def a_profile_with_a_dot_is_quoted():
+    """The line that is shown can be put into the file as it is"""
+    manifest = MANIFEST.replace("[capabilities.mine]", '[capabilities."my.own"]')
+    manifest = manifest.format(grants="").replace('"mine"', '"my.own"')
+    with App(manifest, {"reach": "test/reach.wasm"}) as app, app.start() as node:
+        node.get("/everything").expect(200)
+        node.stop()
+        for line in denials(node):
+            contains(line, ' under [capabilities."my.own"]')
+        check(denials(node), "nothing was told")
+
+
+@case
 def who_asks_for_nothing_is_not_told_of():
     with app_with() as app, app.start() as node:
         node.get("/nothing").expect(200)

@@ -228,6 +228,23 @@ static void every_artefact_that_is_wrong_is_named(void **state) {
     rusm_problem_clear(&problem);
 }
 
+static void a_value_that_is_no_text_cannot_be_granted(void **state) {
+    (void)state;
+    write_file("rusm.toml", "[capabilities.'p.q']\nenv = ['RUSM_TEST_BYTES']\n"
+                            "[components.a]\ncapability = 'p.q'\n");
+    write_file("wasm/a.wasm", ACTOR);
+    setenv("RUSM_TEST_BYTES", "caf\xe9", 1);
+    start_fails(RUSM_NODE_RUN, RUSM_ECONFIG,
+                "component `a`: the value of RUSM_TEST_BYTES in the environment is not UTF-8");
+    start_fails(RUSM_NODE_RUN, RUSM_ECONFIG, "`env` under [capabilities.\"p.q\"]");
+    setenv("RUSM_TEST_BYTES", "café", 1);
+    rusm_node_options options = options_for(RUSM_NODE_RUN);
+    rusm_problem problem;
+    assert_int_equal(rusm_node_check(&options, &problem), RUSM_OK);
+    rusm_problem_clear(&problem);
+    unsetenv("RUSM_TEST_BYTES");
+}
+
 /* Guests that open it crash: test/e2e/test_commands.py. */
 static void folder_that_is_not_there_is_no_error_of_the_node(void **state) {
     (void)state;
@@ -313,6 +330,7 @@ int main(void) {
         TEST(app_without_a_manifest_is_an_empty_node),
         TEST(names_and_endpoints_are_known),
         TEST(every_artefact_that_is_wrong_is_named),
+        TEST(a_value_that_is_no_text_cannot_be_granted),
         TEST(folder_that_is_not_there_is_no_error_of_the_node),
         TEST(listen_override_is_held_to_the_rules),
         TEST(failed_start_leaves_nothing_behind),
