@@ -30,7 +30,8 @@ pub struct Place {
 }
 
 impl Place {
-    /// None: the URL is not one of http or https, or brings a user along.
+    /// None: the URL is not one of http or https, brings a user along, or names a port that there is
+    /// none of.
     pub fn of(uri: &Uri) -> Option<Place> {
         let secure = match uri.scheme_str()? {
             "http" => false,
@@ -43,12 +44,15 @@ impl Place {
         }
         let host = authority.host();
         let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+        let port = match authority.as_str().strip_prefix(host)? {
+            "" | ":" if secure => 443,
+            "" | ":" => 80,
+            _ => authority.port_u16()?,
+        };
         Some(Place {
             secure,
             host: bare.unwrap_or(host).to_owned(),
-            port: authority
-                .port_u16()
-                .unwrap_or(if secure { 443 } else { 80 }),
+            port,
         })
     }
 }
@@ -427,6 +431,13 @@ mod tests {
         assert_eq!(told("http://a/b"), Some((false, "a".to_owned(), 80)));
         assert_eq!(told("https://[::1]/"), Some((true, "::1".to_owned(), 443)));
         assert_eq!(told("http://a:8080"), Some((false, "a".to_owned(), 8080)));
+        assert_eq!(told("http://a:/"), Some((false, "a".to_owned(), 80)));
+        assert_eq!(told("https://[::1]:1/").map(|told| told.2), Some(1));
+        // Not the usual port because there is no such other one.
+        for port in ["65536", "99999999999999999999", "80x"] {
+            let uri = format!("http://a:{port}/").parse();
+            assert!(uri.ok().and_then(|uri| Place::of(&uri)).is_none(), "{port}");
+        }
         assert!(place("ftp://a/").is_none());
         assert!(place("http://me:secret@a/").is_none());
         assert!(place("/path").is_none());
