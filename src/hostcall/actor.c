@@ -37,15 +37,13 @@ static void spawn_error(struct rusm__bytes *out_error, const char *before, struc
 }
 
 struct rusm__component *rusm__actor_find(struct rusm__guest *guest, struct rusm__slice name,
-                                         struct rusm__bytes *out_error) {
+                                         const char *if_template, struct rusm__bytes *out_error) {
     const struct rusm__registration *found =
         rusm__registered_find(&rusm__hostcall_of(guest)->registered, name.ptr, name.len);
     if (!found)
         spawn_error(out_error, "unknown component `", name, "`");
     else if (!found->component)
-        spawn_error(out_error, "`", name,
-                    "` is a dynamic runner template — spawn it with "
-                    "spawn-from(component, source)");
+        spawn_error(out_error, "`", name, if_template);
     return found ? found->component : NULL;
 }
 
@@ -75,7 +73,9 @@ uint32_t rusm__actor_spawn(struct rusm__guest *guest, struct rusm__slice compone
         *out_error = rusm__bytes_static("spawn denied: missing the spawn capability");
         return RUSM__CALL_NONE;
     }
-    struct rusm__component *found = rusm__actor_find(guest, component, out_error);
+    struct rusm__component *found = rusm__actor_find(
+        guest, component,
+        "` is a dynamic runner template — spawn it with spawn-from(component, source)", out_error);
     return found ? rusm__actor_spawn_found(guest, found, out_pid, out_error) : RUSM__CALL_NONE;
 }
 

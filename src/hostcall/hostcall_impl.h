@@ -165,9 +165,10 @@ uint32_t rusm__actor_info(struct rusm__guest *guest, uint64_t pid,
 uint32_t rusm__actor_is_alive(struct rusm__guest *guest, uint64_t pid);
 uint32_t rusm__actor_kill(struct rusm__guest *guest, uint64_t pid);
 void rusm__actor_monitor(struct rusm__guest *guest, uint64_t target);
-/* The component of this name; NULL: *out_error says why it cannot be spawned. */
+/* The component of this name; NULL: *out_error says why it cannot be spawned. if_template is what
+ * that text says behind the name of a template. */
 struct rusm__component *rusm__actor_find(struct rusm__guest *guest, struct rusm__slice name,
-                                         struct rusm__bytes *out_error);
+                                         const char *if_template, struct rusm__bytes *out_error);
 /* As spawn, of a component that has been found. */
 uint32_t rusm__actor_spawn_found(struct rusm__guest *guest, struct rusm__component *component,
                                  uint64_t *out_pid, struct rusm__bytes *out_error);

@@ -88,7 +88,8 @@ static void free_plan(struct plan *plan, bool taken) {
 /* All names are looked up now: what they mean later is of no interest. */
 static bool add_child(struct rusm__guest *guest, struct plan *plan, struct rusm__slice name,
                       struct rusm__bytes *out_error) {
-    struct rusm__component *component = rusm__actor_find(guest, name, out_error);
+    struct rusm__component *component = rusm__actor_find(
+        guest, name, "` is a dynamic template and can't be a supervised child", out_error);
     if (!component)
         return false;
     struct supervised *arg = new_child(guest, component);

@@ -135,6 +135,15 @@ static void refusals_say_why(void **state) {
     world_expect_u64(w, 1);
     world_expect(w, "unknown component `z`");
     rusm_msg_free(world_next(w));
+    struct rusm__template_options template = {.name = "t", .profile = &w->profile};
+    assert_int_equal(rusm__hostcall_add_template(w->hostcall, w->sandbox, &template), RUSM_OK);
+    world_run(w, "v",
+              RUN("(call $hello)" SUPERVISE("0", "2", "0", "0") "(call $say_spawn_error)")
+                  DATA(4096, "at") DATA(4200, "\\00\\10\\00\\00\\01\\00\\00\\00"
+                                              "\\01\\10\\00\\00\\01\\00\\00\\00"));
+    world_expect_u64(w, 1);
+    world_expect(w, "`t` is a dynamic template and can't be a supervised child");
+    rusm_msg_free(world_next(w));
     world_run(w, "y",
               RUN("(call $hello)" SUPERVISE("0", "1", "4097", "0") "(call $say_spawn_error)")
                   NAMES);
