@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use tokio::io::AsyncWrite;
-use wasmtime::component::{HasData, Linker, ResourceTable};
+use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream, WasiCli, WasiCliView};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
 use wasmtime_wasi::p1::WasiP1Ctx;
@@ -23,6 +23,7 @@ use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use crate::client::Http;
+use crate::error::chain_text;
 use crate::files;
 use crate::host;
 use crate::instance::{SharedRef, State};
@@ -330,13 +331,40 @@ impl HasData for Io {
     type Data<'a> = &'a mut ResourceTable;
 }
 
+/// Errors of wasi:io lie there, too, but what they say is our own business: where RUST_BACKTRACE is
+/// set, wasmtime-wasi would show the guest the frames of its host.
+struct IoErrors;
+
+struct ErrorTable<'a>(&'a mut ResourceTable);
+
+impl HasData for IoErrors {
+    type Data<'a> = ErrorTable<'a>;
+}
+
+fn errors_of(state: &mut State) -> ErrorTable<'_> {
+    ErrorTable(table_of(state))
+}
+
+impl io::error::Host for ErrorTable<'_> {}
+
+impl io::error::HostError for ErrorTable<'_> {
+    fn to_debug_string(&mut self, error: Resource<io::error::Error>) -> wasmtime::Result<String> {
+        Ok(chain_text(self.0.get(&error)?))
+    }
+
+    fn drop(&mut self, error: Resource<io::error::Error>) -> wasmtime::Result<()> {
+        self.0.delete(error)?;
+        Ok(())
+    }
+}
+
 /// WASI 0.2 for components. One call an interface, because random numbers go their own way.
 pub fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     let l = linker;
     random::random::add_to_linker::<_, WasiRandom>(l, random_of)?;
     random::insecure::add_to_linker::<_, WasiRandom>(l, random_of)?;
     random::insecure_seed::add_to_linker::<_, WasiRandom>(l, random_of)?;
-    io::error::add_to_linker::<_, Io>(l, table_of)?;
+    io::error::add_to_linker::<_, IoErrors>(l, errors_of)?;
     io::poll::add_to_linker::<_, Io>(l, table_of)?;
     io::streams::add_to_linker::<_, Io>(l, table_of)?;
     clocks::wall_clock::add_to_linker::<_, WasiClocks>(l, State::clocks)?;

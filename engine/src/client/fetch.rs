@@ -128,8 +128,9 @@ async fn ask(
     allow_local: bool,
 ) -> Result<(Response<Incoming>, Driver), String> {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let slash = if path.starts_with('/') { "" } else { "/" }; // http://host?query
     let host = uri.authority().map_or("", |authority| authority.as_str());
-    let request = Request::get(path)
+    let request = Request::get(format!("{slash}{path}"))
         .header(HOST, host)
         .header(USER_AGENT, concat!("rusm/", env!("CARGO_PKG_VERSION")))
         .body(Empty::<Bytes>::new())
@@ -173,6 +174,7 @@ async fn read(response: Response<Incoming>, limit: usize) -> Result<Vec<u8>, Str
 fn follow(from: &Uri, response: &Response<Incoming>) -> Result<Uri, String> {
     let wrong = || "a redirect that leads nowhere".to_owned();
     let location = response.headers().get(LOCATION).ok_or_else(wrong)?;
+    let starts = |with: &[u8]| location.as_bytes().starts_with(with);
     let target: Uri = location
         .to_str()
         .map_err(|_| wrong())?
@@ -180,7 +182,7 @@ fn follow(from: &Uri, response: &Response<Incoming>) -> Result<Uri, String> {
         .map_err(|_| wrong())?;
     let mut parts = target.into_parts();
     if parts.scheme.is_none() {
-        if !location.as_bytes().starts_with(b"/") || parts.authority.is_some() {
+        if !starts(b"/") || starts(b"//") || parts.authority.is_some() {
             return Err("a redirect to neither a whole URL nor an absolute path".to_owned());
         }
         parts.scheme = from.scheme().cloned();

@@ -5,6 +5,7 @@
  *   /hi       200 and the body that the test gave      /missing  404
  *   /there    302 to /hi                               /round    302 to /round
  *   /away     302 to the same port on 127.0.0.2        /large    200 and 17 MiB announced
+ *   /beside   302 to //elsewhere/hi
  *   /never    nothing until the server ends; a client that leaves ends it, too */
 #ifndef RUSM_TEST_SERVER_H
 #define RUSM_TEST_SERVER_H
@@ -66,6 +67,8 @@ static void server_answer(struct server *s, int fd, const char *head) {
         answer = "HTTP/1.1 302 Found\r\nLocation: /hi\r\nContent-Length: 0\r\n\r\n";
     if (strncmp(head, "GET /round ", 11) == 0)
         answer = "HTTP/1.1 302 Found\r\nLocation: /round\r\nContent-Length: 0\r\n\r\n";
+    if (strncmp(head, "GET /beside ", 12) == 0)
+        answer = "HTTP/1.1 302 Found\r\nLocation: //elsewhere/hi\r\nContent-Length: 0\r\n\r\n";
     if (strncmp(head, "GET /large ", 11) == 0)
         answer = "HTTP/1.1 200 OK\r\nContent-Length: 17825792\r\n\r\n";
     if (strncmp(head, "GET /away ", 10) == 0) {

@@ -417,6 +417,8 @@ static void what_a_url_does_not_give_is_an_error(void **state) {
         {"/round", "more than 5 redirects"},
         {"/away", "127.0.0.2 is this machine, its link or a private network, which must be "
                   "listed: put it into `url-local-hosts` of the profile that asks"},
+        {"/beside", "a redirect to neither a whole URL nor an absolute path"},
+        {"?where", "the server answers 404 Not Found"}, /* as "/?where" */
         {"/large", "it is larger than 16777216 bytes"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
