@@ -14,7 +14,7 @@
 #include "kv/kv.h"
 
 #define MAX_REDIRECTS 5u
-#define TIMEOUT_MS    30000u
+#define TIMEOUT_MS    20000u /* less than the time of a request, so that its handler hears of it */
 
 /* ---- getting the bytes ---- */
 

@@ -21,6 +21,7 @@
 #include "rusm/error.h"
 
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "kv/kv.h"
 #include "proc/proc.h"
 
@@ -428,9 +429,11 @@ void rusm__guest_kv_begin(struct rusm__guest *guest, const struct rusm__kv_reque
     }
 }
 
+/* A text that holds the path of the store may have been cut in the middle of a character. */
 static struct rusm__bytes error_text(const struct rusm__kv_call *call) {
     const char *text = call ? call->error.text : "out of memory";
-    return rusm__bytes_static(*text ? text : rusm_error_text(call->code));
+    bool is_good = *text && rusm__utf8_is_valid(text, strlen(text));
+    return rusm__bytes_static(is_good ? text : rusm_error_text(call->code));
 }
 
 /* What was found changes hands with the answer. */
