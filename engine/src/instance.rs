@@ -210,11 +210,12 @@ impl ResourceLimiter for State {
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         let shared = self.shared;
-        // The memory's own maximum and the slot's size are no matter of policy: C is not asked.
-        let room = maximum
-            .unwrap_or(usize::MAX)
-            .min(shared.prepared().engine().max_memory_bytes);
-        if desired > room || !shared.may_grow(host::GROW_MEMORY, current, desired) {
+        // The memory's own maximum is no matter of policy: C is not asked. Beyond the slot it is, so
+        // that it knows what was refused; no ceiling of a profile lies there.
+        if desired > maximum.unwrap_or(usize::MAX)
+            || !shared.may_grow(host::GROW_MEMORY, current, desired)
+            || desired > shared.prepared().engine().max_memory_bytes
+        {
             return Ok(false);
         }
         let growth = desired.saturating_sub(current) as u64;
@@ -240,11 +241,13 @@ impl ResourceLimiter for State {
         &mut self,
         current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         let shared = self.shared;
-        let room = shared.prepared().engine().table_elements;
-        Ok(desired <= room && shared.may_grow(host::GROW_TABLE, current, desired))
+        // As above. What C grants it counts, so it must be granted here too.
+        Ok(desired <= maximum.unwrap_or(usize::MAX)
+            && shared.may_grow(host::GROW_TABLE, current, desired)
+            && desired <= shared.prepared().engine().table_elements)
     }
 
     fn instances(&self) -> usize {

@@ -198,6 +198,40 @@ static void a_start_that_does_not_fit_names_the_limit(void **state) {
                        "(`max-memory-mb` under [capabilities.test])");
 }
 
+/* However large: beyond what any slot or table of ours could be. */
+static void a_start_beyond_all_bounds_names_the_limit_too(void **state) {
+    struct world *w = *state;
+    w->profile.max_memory_bytes = 1 << 20;
+    w->profile.max_host_bytes = 4u << 20;
+    struct rusm__component *memory =
+        world_load(w, "memory", "(module (memory i64 0x100000) (func (export \"run\")))");
+    world_expect_crash(w, world_start(w, memory),
+                       "memory_limit: wanted 65536 MiB of linear memory and may have 1 ");
+    struct rusm__component *table =
+        world_load(w, "table", "(module (table 65537 funcref) (func (export \"run\")))");
+    world_expect_crash(w, world_start(w, table),
+                       "memory_limit: wanted a table of 1024 KiB, and tables have at most 65536 ");
+}
+
+/* What a module's own maximum refuses is nobody's limit, and nothing is held for it. */
+static void growth_beyond_the_guests_own_maximum_is_not_counted(void **state) {
+    struct world *w = *state;
+    w->profile.max_host_bytes = 2u << 20;
+    rusm_pid pid = world_run(w, "a",
+                             "(table $t 1 10 funcref)" RUN(
+                                 "(local $n i32) (call $hello)"
+                                 "(local.set $n (i32.const 100))"
+                                 "(loop"
+                                 " (drop (table.grow $t (ref.null func) (i32.const 60000)))"
+                                 " (local.set $n (i32.sub (local.get $n) (i32.const 1)))"
+                                 " (br_if 0 (local.get $n)))"
+                                 "(call $say_u32 (table.grow $t (ref.null func) (i32.const 9)))"
+                                 "unreachable"));
+    world_expect_u64(w, 1);
+    world_expect_crash(w, pid, "unreachable");
+    world_expect_log(w, "crashed: wasm trap");
+}
+
 static void a_trap_after_a_refused_growth_names_the_limit(void **state) {
     struct world *w = *state;
     w->profile.max_memory_bytes = 2 << 20;
@@ -563,6 +597,8 @@ int main(void) {
         world_test(commands_end_by_their_status),
         world_test(memory_grows_to_the_ceiling_and_no_further),
         world_test(a_start_that_does_not_fit_names_the_limit),
+        world_test(a_start_beyond_all_bounds_names_the_limit_too),
+        world_test(growth_beyond_the_guests_own_maximum_is_not_counted),
         world_test(a_trap_after_a_refused_growth_names_the_limit),
         world_test(large_ceilings_are_honoured),
         world_test(slots_come_back_clean),
