@@ -171,7 +171,7 @@ fn what_the_older_spelling_lacks_is_refused_by_name() {
         (import "rusm:runtime/actor@0.1.0" (instance
           (export "kv-list" (func (param "bucket" string)
             (result (result (list string) (error string)))))
-          (export "ws-close" (func (param "code" u16) (param "reason" string)))
+          (export "demonitor" (func (param "target" u64)))
           (export "supervise-all" (func (result u64)))))
         (core module $m (func (export "run")))
         (core instance $i (instantiate $m))
@@ -179,7 +179,7 @@ fn what_the_older_spelling_lacks_is_refused_by_name() {
     assert_eq!(
         refused(text, 0, "run"),
         format!(
-            "imports that this host does not offer: rusm:runtime/actor@0.1.0 ws-close, \
+            "imports that this host does not offer: rusm:runtime/actor@0.1.0 demonitor, \
              rusm:runtime/actor@0.1.0 supervise-all{REMEDY}"
         )
     );
