@@ -484,57 +484,60 @@ static void timer_to_a_name_refuses_bad_names(void **state) {
 
 /* ---- turns that are due ---- */
 
-/* Hogs use up their turns, a millisecond each; the time counts how many began after it had come. */
+/* Hogs use up their turns, a millisecond each. Once all of them wait in the queue the runner sets
+ * its time, and those that begin after it has come are counted. */
+enum { HOGS = 40 };
+
 struct crowd {
-    uint64_t due_ns;
-    bool is_due; /* the runner asks for its turn, and is not only woken */
-    _Atomic unsigned begun_late;
-    _Atomic bool over;
+    bool is_due;       /* the runner asks for its turn, and is not only woken */
+    bool begun[HOGS];  /* these are touched by the one scheduler only */
+    unsigned in_queue; /* of these */
+    unsigned begun_late;
+    uint64_t due_ns; /* 0: not set yet */
+    bool over;
 };
 
+static struct crowd crowd;
+
 static rusm_step hog_step(rusm_proc *self, void *body) {
-    struct crowd *crowd = body;
+    bool *begun = body;
     (void)self;
-    if (crowd->due_ns && rusm_now_ns() >= crowd->due_ns && !atomic_load(&crowd->over)) {
-        atomic_fetch_add(&crowd->begun_late, 1);
-    }
+    crowd.in_queue += !*begun;
+    *begun = true;
+    crowd.begun_late += crowd.due_ns && rusm_now_ns() >= crowd.due_ns && !crowd.over;
     nap_ms(1);
-    return atomic_load(&crowd->over) ? RUSM_STEP_EXIT : RUSM_STEP_AGAIN;
+    return crowd.over ? RUSM_STEP_EXIT : RUSM_STEP_AGAIN;
 }
 
 static rusm_step runner_step(rusm_proc *self, void *body) {
-    struct crowd *crowd = body;
-    if (!crowd->due_ns) {
-        crowd->due_ns = rusm_now_ns() + 5000000;
-        assert_int_equal(crowd->is_due ? rusm__proc_due_at(self, crowd->due_ns)
-                                       : rusm_proc_wake_at(self, crowd->due_ns),
+    (void)body;
+    if (!crowd.due_ns && crowd.in_queue == HOGS) {
+        crowd.due_ns = rusm_now_ns() + 5000000;
+        assert_int_equal(crowd.is_due ? rusm__proc_due_at(self, crowd.due_ns)
+                                      : rusm_proc_wake_at(self, crowd.due_ns),
                          RUSM_OK);
+    }
+    if (!crowd.due_ns || rusm_now_ns() < crowd.due_ns) {
         return RUSM_STEP_AGAIN;
     }
-    if (rusm_now_ns() < crowd->due_ns) {
-        return RUSM_STEP_AGAIN;
-    }
-    atomic_store(&crowd->over, true);
+    crowd.over = true;
     return RUSM_STEP_EXIT;
 }
 
 static unsigned late_hogs(bool is_due) {
-    enum { HOGS = 40 };
     static const rusm_body_ops hog = {.name = "hog", .step = hog_step};
     static const rusm_body_ops runner = {.name = "runner", .step = runner_step};
-    static struct crowd crowd;
-    crowd.is_due = is_due;
-    crowd.due_ns = 0;
-    atomic_store(&crowd.begun_late, 0);
-    atomic_store(&crowd.over, false);
+    crowd = (struct crowd){.is_due = is_due};
+    rusm_spawn_options options = {.size = sizeof(options), .ops = &runner, .body = &crowd};
     rusm_pid pid;
-    for (unsigned i = 0; i <= HOGS; i++) {
-        rusm_spawn_options options = {
-            .size = sizeof(options), .ops = i ? &hog : &runner, .body = &crowd};
+    assert_int_equal(rusm_proc_spawn(rt, &options, &pid), RUSM_OK);
+    options.ops = &hog;
+    for (unsigned i = 0; i < HOGS; i++) {
+        options.body = &crowd.begun[i];
         assert_int_equal(rusm_proc_spawn(rt, &options, &pid), RUSM_OK);
     }
     WAIT_FOR(rusm_runtime_process_count(rt) == 0);
-    return atomic_load(&crowd.begun_late);
+    return crowd.begun_late;
 }
 
 /* The wheel may be two of its milliseconds late; then it is before all others. */
