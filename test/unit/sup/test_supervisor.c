@@ -43,6 +43,7 @@ struct actor {
     int fail_code;
     bool starve;       /* the next allocation of the start function fails */
     bool starve_after; /* the supervisor's next one after a start that failed does */
+    bool is_starting;  /* `pid` is of the one before */
     rusm_pid pid;
 };
 
@@ -57,12 +58,30 @@ struct stage {
     rusm_pid pid;
 };
 
-static void note(struct stage *stage, char sign, const char *id) {
-    pthread_mutex_lock(&stage->lock);
+static void note_locked(struct stage *stage, char sign, const char *id) {
     size_t len = strlen(stage->events);
     snprintf(stage->events + len, sizeof(stage->events) - len, "%c%s", sign, id);
     pthread_cond_broadcast(&stage->changed);
+}
+
+static void note(struct stage *stage, char sign, const char *id) {
+    pthread_mutex_lock(&stage->lock);
+    note_locked(stage, sign, id);
     pthread_mutex_unlock(&stage->lock);
+}
+
+static void note_start(struct actor *actor) {
+    pthread_mutex_lock(&actor->stage->lock);
+    actor->is_starting = true;
+    note_locked(actor->stage, '+', actor->id);
+    pthread_mutex_unlock(&actor->stage->lock);
+}
+
+static void note_started(struct actor *actor, rusm_pid pid) {
+    pthread_mutex_lock(&actor->stage->lock);
+    actor->is_starting = false;
+    actor->pid = pid;
+    pthread_mutex_unlock(&actor->stage->lock);
 }
 
 /* ---- the child ---- */
@@ -119,16 +138,14 @@ static int start_child(rusm_proc *self, void *arg, rusm_spawn_options *spawn, ru
     }
     spawn->ops = &child_ops;
     spawn->body = actor;
-    note(actor->stage, '+', actor->id);
+    note_start(actor);
     if (actor->starve)
         rusm__mem_fail_nth(1);
     code = rusm_proc_spawn(rusm_proc_runtime(self), spawn, out_pid);
     if (actor->starve)
         rusm__mem_fail_nth(0);
     actor->starve = false;
-    pthread_mutex_lock(&actor->stage->lock);
-    actor->pid = *out_pid;
-    pthread_mutex_unlock(&actor->stage->lock);
+    note_started(actor, *out_pid);
     if (code < 0)
         note(actor->stage, '!', actor->id);
     return code;
@@ -191,11 +208,18 @@ static bool is_gone(struct stage *stage) {
     return !rusm_pid_is_alive(stage->rt, stage->pid);
 }
 
+/* Its start is an event before its pid is known. */
+static bool read_pid(struct actor *actor, rusm_pid *out_pid) {
+    pthread_mutex_lock(&actor->stage->lock);
+    bool is_known = !actor->is_starting;
+    *out_pid = actor->pid;
+    pthread_mutex_unlock(&actor->stage->lock);
+    return is_known;
+}
+
 static rusm_pid pid_of(struct stage *stage, const char *id) {
-    struct actor *of = actor(stage, id);
-    pthread_mutex_lock(&stage->lock);
-    rusm_pid pid = of->pid;
-    pthread_mutex_unlock(&stage->lock);
+    rusm_pid pid;
+    WAIT_FOR(read_pid(actor(stage, id), &pid));
     return pid;
 }
 
