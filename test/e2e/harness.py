@@ -90,6 +90,17 @@ def contains(text, part, what="text"):
     check(part in text, f"{what} lacks {part!r}:\n{text}")
 
 
+# How most manifests begin: what is logged, a listener on a free port, and its routes, which follow.
+ROUTED = """
+[log]
+level = "info"
+[[serve]]
+protocol = "http"
+listen = "127.0.0.1:0"
+[serve.routes]
+"""
+
+
 def eventually(condition, what, seconds=PATIENCE):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -6,7 +6,7 @@ import http.client
 import socket
 import time
 
-from harness import App, Neighbour, case, check, contains, eventually, main, same
+from harness import ROUTED, App, Neighbour, case, check, contains, eventually, main, same
 
 HELLO = b"Hello from a sandbox of its own.\n"
 
@@ -139,13 +139,7 @@ def fork_bomb():
               f" the node {memory} MiB")
 
 
-FILES = """
-[log]
-level = "info"
-[[serve]]
-protocol = "http"
-listen = "127.0.0.1:0"
-[serve.routes]
+FILES = ROUTED + """\
 "GET /hello" = "hello#home"
 [capabilities.reader]
 preopen = [{ host = "data", guest = "/" }]
@@ -173,13 +167,7 @@ def open_files():
             same(node.stop(), 1, "processes: the attacker")
 
 
-CROWDED = """
-[log]
-level = "info"
-[[serve]]
-protocol = "http"
-listen = "127.0.0.1:0"
-[serve.routes]
+CROWDED = ROUTED + """\
 "GET /hello" = "hello#home"
 [capabilities.forker]
 allow-spawn = true

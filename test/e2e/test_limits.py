@@ -1,17 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Limits as an app sets them: what the client gets and what the log says."""
-from harness import App, Neighbour, case, main, same
+from harness import ROUTED, App, Neighbour, case, main, same
 
 HELLO = b"Hello from a sandbox of its own.\n"
 
-MANIFEST = """
-[log]
-level = "info"
-[[serve]]
-protocol = "http"
-listen = "127.0.0.1:0"
-[serve.routes]
+MANIFEST = ROUTED + """\
 "GET /hello" = "hello#home"
 "GET /cpu/:action" = "cpu#any"
 "GET /late/:action" = "late#any"
@@ -54,13 +48,7 @@ def handlers_that_take_too_long():
         same(node.stop(), 0, "processes: nothing leaks")
 
 
-HOLDING = """
-[log]
-level = "info"
-[[serve]]
-protocol = "http"
-listen = "127.0.0.1:0"
-[serve.routes]
+HOLDING = ROUTED + """\
 "GET /hello" = "hello#home"
 "GET /timers" = "timer-bomb#any"
 "GET /grow" = "grow#any"
@@ -97,13 +85,7 @@ def handlers_that_hold_too_much():
         same(node.stop(), 0, "processes: nothing leaks")
 
 
-OWN = """
-[log]
-level = "info"
-[[serve]]
-protocol = "http"
-listen = "127.0.0.1:0"
-[serve.routes]
+OWN = ROUTED + """\
 "GET /hasty/:action" = "hasty#any"
 "GET /grow" = "grow#any"
 "GET /plain/:action" = "plain#any"

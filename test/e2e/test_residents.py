@@ -1,15 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Residents: restarted after a crash, each with a budget of its own, and told about."""
-from harness import App, case, contains, copy_of, eventually, main, same
+from harness import ROUTED, App, case, contains, copy_of, eventually, main, same
 
-APP = """
-[log]
-level = "info"
-[[serve]]
-protocol = "http"
-listen = "127.0.0.1:0"
-[serve.routes]
+APP = ROUTED + """\
 "GET /checks" = "check#list"
 "GET /check/granted/:name" = "check#granted"
 [capabilities.granted]

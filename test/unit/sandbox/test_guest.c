@@ -349,6 +349,16 @@ static void mappings_that_run_out_refuse_spawns_and_name_the_sysctl(void **state
     }
 }
 
+#define WAITS RUN("(call $hello) (call $recv)")
+
+/* As those of the world's profile, but in small slots. */
+static struct rusm__component *load_little(struct world *w) {
+    static struct rusm__profile small; /* it outlives the component */
+    small = w->profile;
+    small.max_memory_bytes = 16u << 20;
+    return world_guest_with(w, "little", WAITS, &small);
+}
+
 /* A profile above 16 MiB takes 4 GiB of addresses for each guest; one below does not. */
 static int setup_narrow(void **state) {
     static const struct rusm__machine machine = {.max_map_count = 65530,
@@ -360,11 +370,8 @@ static int setup_narrow(void **state) {
 
 static void addresses_that_run_out_refuse_large_guests_only(void **state) {
     struct world *w = *state;
-    struct rusm__profile small = w->profile;
-    small.max_memory_bytes = 16u << 20;
-    const char *body = RUN("(call $hello) (call $recv)");
-    struct rusm__component *large = world_guest(w, "large", body);
-    struct rusm__component *little = world_guest_with(w, "little", body, &small);
+    struct rusm__component *large = world_guest(w, "large", WAITS);
+    struct rusm__component *little = load_little(w);
     rusm_pid pid, none;
     for (int i = 0; i < 3; i++)
         pid = world_start(w, large);
@@ -383,11 +390,8 @@ static void addresses_that_run_out_refuse_large_guests_only(void **state) {
     assert_int_equal(rusm__sandbox_live(w->sandbox), 8);
 }
 
-/* Sixteen memories a guest are more than is reckoned with, two for each of eight: it is the slots
- * that run out, two groups of sixteen, at the start of a guest that was promised, which says what
- * to do. */
+/* ulimit -v: two large slots and nineteen small ones. */
 static int setup_limited(void **state) {
-    /* ulimit -v: two large slots and nineteen small ones */
     static const struct rusm__machine machine = {.max_map_count = 65530,
                                                  .memory_bytes = 16ull << 30,
                                                  .address_bytes = 2 * RUSM__LARGE_SLOT_BYTES +
@@ -411,11 +415,8 @@ static void expect_refused_for_addresses(struct world *w, struct rusm__component
 
 static void a_limit_of_addresses_bounds_guests_of_both_sizes(void **state) {
     struct world *w = *state;
-    struct rusm__profile small = w->profile;
-    small.max_memory_bytes = 16u << 20;
-    const char *body = RUN("(call $hello) (call $recv)");
-    struct rusm__component *large = world_guest(w, "large", body);
-    struct rusm__component *little = world_guest_with(w, "little", body, &small);
+    struct rusm__component *large = world_guest(w, "large", WAITS);
+    struct rusm__component *little = load_little(w);
     world_start(w, large);
     rusm_pid pid = world_start(w, large);
     expect_refused_for_addresses(w, large);
@@ -427,6 +428,9 @@ static void a_limit_of_addresses_bounds_guests_of_both_sizes(void **state) {
     world_start(w, little);
 }
 
+/* Sixteen memories a guest are more than is reckoned with, two for each of eight: it is the slots
+ * that run out, two groups of sixteen, at the start of a guest that was promised, which says what
+ * to do. */
 static void a_guest_without_a_slot_names_the_setting(void **state) {
     struct world *w = *state;
     struct rusm__buf wat;
